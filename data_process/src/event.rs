@@ -1,0 +1,44 @@
+//! Loops emit events; whoever started the loop decides whether to draw them.
+
+/// One thing a long-running loop has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A task begins; `total` is in `unit`s, if known.
+    Started {
+        /// What is being done, for a person ("reading FB15K_EntityTriples.txt").
+        task: &'a str,
+        /// How many units there are in all, if known.
+        total: Option<u64>,
+        /// What is counted.
+        unit: Unit,
+    },
+    /// So many more units of the current task are done.
+    Advanced(u64),
+    /// Something worth a line, for a person.
+    Note(&'a str),
+    /// The current task is over.
+    Finished,
+}
+
+/// What a task counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes read or written.
+    Bytes,
+    /// Entities, rows, texts, images or files: whole things.
+    Items,
+}
+
+/// Receives events. Observers are shared between threads.
+pub trait Observer: Send + Sync {
+    /// Called for each event, in order within one thread.
+    fn on(&self, event: Event<'_>);
+}
+
+/// An observer that ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&self, _event: Event<'_>) {}
+}

@@ -1,0 +1,55 @@
+//! The command line: one file per subcommand, each `Args` and `run`.
+
+pub mod exit;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::interrupt;
+use crate::progress::Bars;
+use exit::Failure;
+
+/// Multi-modal entity alignment: raw knowledge graphs → Parquet feature store → trained HUMEA → aligned pairs
+#[derive(Debug, Parser)]
+#[command(name = "humea", version, after_help = exit_codes(), propagate_version = true)]
+pub struct Cli {
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:");
+    for (code, _, meaning) in exit::CODES {
+        text.push_str(&format!("\n  {code:>3}  {meaning}"));
+    }
+    text
+}
+
+/// Parses the command line, runs the subcommand, prints the error chain if it fails.
+#[expect(clippy::print_stderr, reason = "the command line prints errors")]
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
+    let cli = Cli::parse();
+    if interrupt::install(i32::from(exit::code(data_process::fault::Kind::Interrupted))).is_err() {
+        log::debug!("no Ctrl-C handler: one is installed already");
+    }
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.chain());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let _bars = Bars::new(cli.quiet);
+    match cli.command {}
+}

@@ -1,0 +1,86 @@
+//! Choosing the device: CPU everywhere, CUDA where libtorch's CUDA library can be loaded at run time.
+#![allow(unsafe_code, reason = "loading a shared library runs its initialisers")]
+
+use std::str::FromStr;
+
+use data_process::fault::{Fault, Kind};
+use tch::Device;
+
+/// What the user may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// CUDA if there is a usable GPU, otherwise the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device; an error if there is none.
+    Cuda,
+}
+
+impl FromStr for Wanted {
+    type Err = UnknownDevice;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            other => Err(UnknownDevice(other.to_owned())),
+        }
+    }
+}
+
+/// A name that is not a device.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a device; write auto, cpu or cuda")]
+pub struct UnknownDevice(String);
+
+/// CUDA was asked for and is not to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("no CUDA device: {0}; use --device cpu, or --device auto to take a GPU only where there is one")]
+pub struct NoCuda(String);
+
+impl Fault for NoCuda {
+    fn kind(&self) -> Kind {
+        Kind::Device
+    }
+}
+
+/// The libtorch device for what was asked.
+///
+/// # Errors
+/// If CUDA was asked for and `libtorch_cuda.so` cannot be loaded or sees no GPU.
+pub fn choose(wanted: Wanted) -> Result<Device, NoCuda> {
+    match wanted {
+        Wanted::Cpu => Ok(Device::Cpu),
+        Wanted::Cuda => cuda(),
+        Wanted::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
+    }
+}
+
+fn cuda() -> Result<Device, NoCuda> {
+    load_cuda_library()?;
+    if tch::Cuda::is_available() { Ok(Device::Cuda(0)) } else { Err(NoCuda("libtorch sees no GPU".to_owned())) }
+}
+
+/// Loads `libtorch_cuda.so` for the rest of the process; it registers its kernels with the libtorch already there.
+fn load_cuda_library() -> Result<(), NoCuda> {
+    // SAFETY: the library is libtorch's own, of the version this program is linked with; its initialisers only
+    // register kernels. It is never unloaded.
+    let library = unsafe { libloading::Library::new("libtorch_cuda.so") }
+        .map_err(|error| NoCuda(format!("libtorch_cuda.so cannot be loaded ({error})")))?;
+    std::mem::forget(library);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_device_is_told_the_known_ones() {
+        assert!("gpu".parse::<Wanted>().unwrap_err().to_string().contains("cuda"));
+    }
+}

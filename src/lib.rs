@@ -1,0 +1,35 @@
+//! `humea`: multi-modal entity alignment, from raw knowledge graphs to aligned pairs.
+//!
+//! ```text
+//!  raw files ─► data_process ─► store ─► inputs ─► model, loss ─► train ─► eval, align ─► report
+//!                                 ▲
+//!                   plm, vision ──┘   (texts and images become vector columns of the store)
+//! ```
+//!
+//! The crate is the library behind the `humea` command; without the feature `torch` only the ETL half is there.
+
+pub mod cli;
+pub mod interrupt;
+pub mod modality;
+pub mod progress;
+
+#[cfg(feature = "torch")]
+pub mod align;
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod eval;
+#[cfg(feature = "torch")]
+pub mod inputs;
+#[cfg(feature = "torch")]
+pub mod loss;
+#[cfg(feature = "torch")]
+pub mod model;
+pub mod pipeline;
+#[cfg(feature = "torch")]
+pub mod plm;
+pub mod report;
+#[cfg(feature = "torch")]
+pub mod train;
+#[cfg(feature = "torch")]
+pub mod vision;
