@@ -9,6 +9,9 @@
 //! The crate is the library behind the `humea` command; without the feature `torch` only the ETL half is there.
 
 pub mod cli;
+#[cfg(all(test, feature = "torch"))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+pub(crate) mod golden;
 pub mod interrupt;
 pub mod modality;
 pub mod progress;
@@ -25,6 +28,8 @@ pub mod inputs;
 pub mod loss;
 #[cfg(feature = "torch")]
 pub mod model;
+#[cfg(feature = "torch")]
+pub mod noise;
 pub mod pipeline;
 #[cfg(feature = "torch")]
 pub mod plm;

@@ -68,3 +68,13 @@ pub struct ModelInputs {
     /// The features; `graph` is always `None` (it is learnt), an absent modality is `None` and left out of the fusion.
     pub features: PerModality<Option<Features>>,
 }
+
+impl Features {
+    /// Floats per vector, or columns of the bag.
+    pub fn width(&self) -> i64 {
+        match self {
+            Self::Dense(dense) => dense.width,
+            Self::Bag(bag) => bag.width,
+        }
+    }
+}

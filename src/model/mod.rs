@@ -1,3 +1,12 @@
 //! The HUMEA model: one file per layer (config, constructor, forward, golden test). Knows tensors, not stores.
 
+pub mod estimator;
+pub mod experts;
 pub mod features;
+pub mod fusion;
+pub mod graph_encoder;
+mod humea;
+pub mod parameters;
+pub mod published;
+
+pub use humea::{Embeddings, Humea, ModelConfig};

@@ -1,0 +1,249 @@
+//! Intra-modality experts with a noisy gate (method, section 3), on the constant features of one modality.
+//!
+//! `W_e (x − b_e) = W_e x − W_e b_e`: all experts and both gates are one product with the features, which are the mapped
+//! column itself (normalised after the product) or a sparse bag.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::features::{DenseFeatures, Features};
+use super::parameters::Parameters;
+use crate::modality::Modality;
+use crate::noise;
+
+/// Shape of the experts of each modality.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpertsConfig {
+    /// Experts, E.
+    pub count: i64,
+    /// Standard deviation of the initial expert weights.
+    pub initial_std: f32,
+    /// What is added to the softplus of the gate's noise scale.
+    pub noise_floor: f64,
+}
+
+/// Constant features of some entities, ready to be multiplied: `Σ parts` rows in all.
+#[derive(Debug)]
+pub struct Rows {
+    parts: Vec<Part>,
+    /// Row of each wanted entity in the concatenated parts; `None` if they are in order already.
+    order: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// `[n, d]` dense, and `[n, 1]` scales to be applied after the product.
+    Dense(Tensor, Option<Tensor>),
+    /// `[n, d]`, compressed sparse rows.
+    Sparse(Tensor),
+    /// Rows of zeros, for entities masked out of the modality.
+    Nothing(i64),
+}
+
+impl Rows {
+    /// All entities that have features, in no particular order (present ones first): for statistics over the modality.
+    pub fn every(features: &Features) -> Self {
+        let parts = match features {
+            Features::Dense(dense) => dense_parts(dense),
+            Features::Bag(bag) => {
+                let rows = bag.offsets.size()[0] - 1;
+                vec![Part::Sparse(csr(&bag.offsets, &bag.columns, &bag.values, [rows, bag.width]))]
+            }
+        };
+        Self { parts, order: None }
+    }
+
+    /// The entities `ids` `[n]` (int64), in that order. Rows are copied only if they are less than half of all.
+    pub fn select(features: &Features, ids: &Tensor, entities: i64) -> Self {
+        match features {
+            Features::Dense(dense) => select_dense(dense, ids, entities),
+            Features::Bag(bag) => {
+                let (offsets, picked) = gather_runs(&bag.offsets, ids);
+                let columns = bag.columns.index_select(0, &picked);
+                let values = bag.values.index_select(0, &picked);
+                let matrix = csr(&offsets, &columns, &values, [ids.size()[0], bag.width]);
+                Self { parts: vec![Part::Sparse(matrix)], order: None }
+            }
+        }
+    }
+
+    /// Rows · `weight`ᵀ: `[n, k]` for a `[k, d]` weight.
+    pub fn times(&self, weight: &Tensor) -> Tensor {
+        let products: Vec<Tensor> = self.parts.iter().map(|part| part.times(weight)).collect();
+        let all = if let [one] = products.as_slice() { one.shallow_clone() } else { Tensor::cat(&products, 0) };
+        match &self.order {
+            Some(order) => all.index_select(0, order),
+            None => all,
+        }
+    }
+}
+
+impl Part {
+    fn times(&self, weight: &Tensor) -> Tensor {
+        match self {
+            Self::Dense(matrix, None) => matrix.mm(&weight.tr()),
+            Self::Dense(matrix, Some(scale)) => matrix.mm(&weight.tr()) * scale,
+            Self::Sparse(matrix) => matrix.mm(&weight.tr()),
+            Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
+        }
+    }
+}
+
+fn csr(offsets: &Tensor, columns: &Tensor, values: &Tensor, size: [i64; 2]) -> Tensor {
+    Tensor::internal_sparse_csr_tensor_unsafe(offsets, columns, values, size, (Kind::Float, values.device()))
+}
+
+fn dense_parts(dense: &DenseFeatures) -> Vec<Part> {
+    let scale = Some(dense.scale.unsqueeze(1));
+    let mut parts = vec![Part::Dense(dense.present.shallow_clone(), scale)];
+    if dense.imputed_rows.size()[0] > 0 {
+        parts.push(Part::Dense(dense.imputed.shallow_clone(), None));
+    }
+    parts
+}
+
+/// Where each entity's row is in [`dense_parts`] followed by one row of zeros: `[N]`.
+fn dense_slots(dense: &DenseFeatures, entities: i64) -> Tensor {
+    let (present, imputed) = (dense.rows.size()[0], dense.imputed_rows.size()[0]);
+    let options = (Kind::Int64, dense.rows.device());
+    Tensor::full([entities], present + imputed, options)
+        .index_copy(0, &dense.rows, &Tensor::arange(present, options))
+        .index_copy(0, &dense.imputed_rows, &Tensor::arange_start(present, present + imputed, options))
+}
+
+fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
+    let slots = dense_slots(dense, entities).index_select(0, ids);
+    if ids.size()[0] * 2 >= entities {
+        let mut parts = dense_parts(dense);
+        parts.push(Part::Nothing(1));
+        return Rows { parts, order: Some(slots) };
+    }
+    // Sort the wanted rows by part, gather each part once, and remember how to put them back in order.
+    let (sorted, by_slot) = slots.sort(0, false);
+    let present = dense.rows.size()[0];
+    let imputed = dense.imputed_rows.size()[0];
+    let ends = sorted.searchsorted_boundaries([present, present + imputed]);
+    let [first, second] = ends;
+    let total = sorted.size()[0];
+    let at = sorted.narrow(0, 0, first);
+    let mut parts =
+        vec![Part::Dense(dense.present.index_select(0, &at), Some(dense.scale.index_select(0, &at).unsqueeze(1)))];
+    if second > first {
+        let at = sorted.narrow(0, first, second - first) - present;
+        parts.push(Part::Dense(dense.imputed.index_select(0, &at), None));
+    }
+    if total > second {
+        parts.push(Part::Nothing(total - second));
+    }
+    Rows { parts, order: Some(by_slot.argsort(0, false)) }
+}
+
+/// How many values of a sorted int64 vector lie below each boundary.
+trait Boundaries {
+    fn searchsorted_boundaries(&self, boundaries: [i64; 2]) -> [i64; 2];
+}
+
+impl Boundaries for Tensor {
+    fn searchsorted_boundaries(&self, boundaries: [i64; 2]) -> [i64; 2] {
+        boundaries.map(|boundary| self.lt(boundary).sum(Kind::Int64).int64_value(&[]))
+    }
+}
+
+/// The positions of the runs `offsets[i]..offsets[i + 1]` of the rows `ids`, and the offsets of the picked rows.
+fn gather_runs(offsets: &Tensor, ids: &Tensor) -> (Tensor, Tensor) {
+    let starts = offsets.index_select(0, ids);
+    let lengths = offsets.index_select(0, &(ids + 1)) - &starts;
+    let zero = Tensor::zeros([1], (Kind::Int64, ids.device()));
+    let new_offsets = Tensor::cat(&[zero, lengths.cumsum(0, Kind::Int64)], 0);
+    let rows = ids.size()[0];
+    let total = new_offsets.int64_value(&[rows]);
+    let shift = (starts - new_offsets.narrow(0, 0, rows)).repeat_interleave_self_tensor(&lengths, 0, total);
+    (new_offsets, shift + Tensor::arange(total, (Kind::Int64, ids.device())))
+}
+
+/// The experts and gate of one modality.
+#[derive(Debug)]
+pub struct Experts {
+    config: ExpertsConfig,
+    dim: i64,
+    /// `[E·D, d]`, expert by expert.
+    weight: Tensor,
+    /// `[E, d]`, subtracted from the input.
+    shift: Tensor,
+    /// `[d, E]`.
+    gate: Tensor,
+    /// `[d, E]`.
+    gate_noise: Tensor,
+}
+
+impl Experts {
+    /// Adds the parameters `experts.<modality>.*` for inputs of `width`: weights ~ N(0, std²), the rest 0.
+    pub fn new(
+        config: ExpertsConfig,
+        modality: Modality,
+        width: i64,
+        dim: i64,
+        parameters: &mut Parameters,
+        stream: &mut rand_chacha::ChaCha8Rng,
+        device: Device,
+    ) -> Self {
+        let mut add = |part: &str, start: &Tensor| parameters.add(format!("experts.{modality}.{part}"), start, device);
+        let zeros = |shape: [i64; 2]| Tensor::zeros(shape, (Kind::Float, device));
+        let start = noise::normal(stream, &[config.count * dim, width], config.initial_std);
+        Self {
+            config,
+            dim,
+            weight: add("weight", &start),
+            shift: add("shift", &zeros([config.count, width])),
+            gate: add("gate", &zeros([width, config.count])),
+            gate_noise: add("gate_noise", &zeros([width, config.count])),
+        }
+    }
+
+    /// Mixed output `[n, D]` of `rows`; `noise` `[n, E]` perturbs the gates while training.
+    pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> Tensor {
+        let (count, dim) = (self.config.count, self.dim);
+        let product = rows.times(&Tensor::cat(&[self.weight.shallow_clone(), self.gate.tr(), self.gate_noise.tr()], 0));
+        let outputs = product.narrow(1, 0, count * dim) - self.offsets(0, count).view([1, count * dim]);
+        let gates = self.gates(&product, noise);
+        gates.unsqueeze(1).bmm(&outputs.view([-1, count, dim])).squeeze_dim(1)
+    }
+
+    fn gates(&self, product: &Tensor, noise: Option<&Tensor>) -> Tensor {
+        let (count, start) = (self.config.count, self.config.count * self.dim);
+        let clean = product.narrow(1, start, count);
+        let logits = match noise {
+            Some(noise) => {
+                let scale = product.narrow(1, start + count, count).softplus() + self.config.noise_floor;
+                clean + noise * scale
+            }
+            None => clean,
+        };
+        logits.softmax(1, Kind::Float)
+    }
+
+    /// `W_e b_e` for `count` experts from `first`: `[count, D]`.
+    fn offsets(&self, first: i64, count: i64) -> Tensor {
+        let dim = self.dim;
+        let weight = self.weight.narrow(0, first * dim, count * dim).view([count, dim, -1]);
+        weight.bmm(&self.shift.narrow(0, first, count).unsqueeze(2)).squeeze_dim(2)
+    }
+
+    /// Output `[n, D]` of each of two experts for `rows`, as the decoupling loss reads them.
+    pub fn pair(&self, rows: &Rows, experts: (i64, i64)) -> (Tensor, Tensor) {
+        let one = |expert: i64| self.weight.narrow(0, expert * self.dim, self.dim);
+        let product = rows.times(&Tensor::cat(&[one(experts.0), one(experts.1)], 0));
+        let output = |at: i64, expert: i64| product.narrow(1, at * self.dim, self.dim) - self.offsets(expert, 1);
+        (output(0, experts.0), output(1, experts.1))
+    }
+
+    /// Number of experts, E.
+    pub fn count(&self) -> i64 {
+        self.config.count
+    }
+}
+
+#[cfg(test)]
+#[path = "experts_tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use super::*;
+use crate::golden::{Figures, against_cotangent};
+use crate::model::published;
+
+const CONFIG: ExpertsConfig = ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 };
+
+/// The recorded experts as ours, and their input.
+fn recorded(figures: &Figures) -> (Experts, Parameters, Rows) {
+    let count = (0..).take_while(|expert| figures.has(&format!("experts.{expert}.weight"))).count();
+    let stack = |part: &str| -> Vec<Tensor> {
+        (0..count).map(|expert| figures.get(&format!("experts.{expert}.{part}"))).collect()
+    };
+    let gate = figures.get("w_gate");
+    let (width, dim) = (gate.size()[0], figures.get("output").size()[1]);
+    let config = ExpertsConfig { count: count as i64, ..CONFIG };
+    let mut parameters = Parameters::default();
+    let mut stream = crate::noise::Randomness::Recorded.stream(crate::noise::Purpose::Parameters, None, 0);
+    let experts = Experts::new(config, Modality::Image, width, dim, &mut parameters, &mut stream, Device::Cpu);
+    let values = [
+        ("experts.image.weight", Tensor::cat(&stack("weight"), 0)),
+        ("experts.image.shift", Tensor::stack(&stack("bias"), 0)),
+        ("experts.image.gate", gate),
+        ("experts.image.gate_noise", Tensor::zeros([width, config.count], (Kind::Float, Device::Cpu))),
+    ];
+    let values = values.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    parameters.assign(&values, std::path::Path::new("moe_adaptor")).unwrap();
+    (experts, parameters, Rows { parts: vec![Part::Dense(figures.get("x"), None)], order: None })
+}
+
+#[test]
+fn golden_experts_and_gate() {
+    let figures = Figures::read("moe_adaptor");
+    let (experts, parameters, rows) = recorded(&figures);
+    let output = experts.forward(&rows, None);
+    figures.assert_value("output", &output);
+    for expert in 1..experts.count() {
+        let (first, other) = experts.pair(&rows, (0, expert));
+        let recorded = figures.get("expert_outputs");
+        assert!((first - recorded.select(1, 0)).abs().max().double_value(&[]) <= 1e-5);
+        assert!((other - recorded.select(1, expert)).abs().max().double_value(&[]) <= 1e-5);
+    }
+    against_cotangent(&output, &figures).backward();
+    let weight = parameters.iter().find(|(name, _)| *name == "experts.image.weight").unwrap().1.grad();
+    let shift = parameters.iter().find(|(name, _)| *name == "experts.image.shift").unwrap().1.grad();
+    let dim = output.size()[1];
+    for expert in 0..experts.count() {
+        let close = |found: Tensor, name: &str| {
+            let expected = figures.get(&format!("experts.{expert}.{name}.grad"));
+            let worst = (found - &expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[]);
+            assert!(worst <= 1e-4, "{name} of expert {expert}: {worst:e}");
+        };
+        close(weight.narrow(0, expert * dim, dim), "weight");
+        close(shift.get(expert), "bias");
+    }
+    let gate = parameters.iter().find(|(name, _)| *name == "experts.image.gate").unwrap().1.shallow_clone();
+    figures.assert_gradient("w_gate", &gate);
+}
+
+#[test]
+fn published_names_are_all_known() {
+    let figures = Figures::read("trajectory/initial_parameters");
+    let ours = published::rename(figures.all());
+    assert!(ours.contains_key("experts.attribute_text.weight"));
+    assert!(ours.contains_key("estimator.image.log_variance.1.bias"));
+}
+
+/// Six entities; entities 1 and 4 lack a vector, 1 has an imputed one.
+fn dense() -> DenseFeatures {
+    let f = |values: &[f32]| Tensor::from_slice(values);
+    DenseFeatures {
+        width: 2,
+        present: f(&[3.0, 4.0, 0.0, 2.0, 1.0, 0.0, 0.0, 5.0]).view([4, 2]),
+        rows: Tensor::from_slice(&[0_i64, 2, 3, 5]),
+        scale: f(&[0.2, 0.5, 1.0, 0.2]),
+        imputed_rows: Tensor::from_slice(&[1_i64]),
+        imputed: f(&[0.6, 0.8]).view([1, 2]),
+        mask: None,
+    }
+}
+
+#[test]
+fn selected_rows_are_the_normalised_rows_of_the_entities_asked_for() {
+    let features = Features::Dense(dense());
+    let every = Tensor::from_slice(&[0.6_f32, 0.8, 0.6, 0.8, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]).view([6, 2]);
+    let identity = Tensor::eye(2, (Kind::Float, Device::Cpu));
+    // Two entities are gathered; four are computed with all the others.
+    for ids in [vec![4_i64, 1], vec![5, 0], vec![5, 4, 1, 0], vec![0, 1, 2, 3, 4, 5]] {
+        let ids = Tensor::from_slice(&ids);
+        let found = Rows::select(&features, &ids, 6).times(&identity);
+        let expected = every.index_select(0, &ids);
+        assert!((found - expected).abs().max().double_value(&[]) < 1e-6);
+    }
+}
+
+#[test]
+fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
+    let bag = super::super::features::BagFeatures {
+        width: 3,
+        offsets: Tensor::from_slice(&[0_i64, 2, 2, 3]),
+        columns: Tensor::from_slice(&[0_i64, 2, 1]),
+        values: Tensor::from_slice(&[1.0_f32, 2.0, 3.0]),
+    };
+    let dense = Tensor::from_slice(&[1.0_f32, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0]).view([3, 3]);
+    let ids = Tensor::from_slice(&[2_i64, 0, 2, 1]);
+    let start = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([4, 3]);
+    let (sparse_weight, dense_weight) = (start.copy().set_requires_grad(true), start.copy().set_requires_grad(true));
+    let sparse = Rows::select(&Features::Bag(bag), &ids, 3).times(&sparse_weight);
+    let expected = dense.index_select(0, &ids).mm(&dense_weight.tr());
+    assert_eq!(sparse, expected);
+    sparse.square().sum(Kind::Float).backward();
+    expected.square().sum(Kind::Float).backward();
+    assert_eq!(sparse_weight.grad(), dense_weight.grad());
+}

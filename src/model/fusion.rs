@@ -1,0 +1,133 @@
+//! Inter-modality fusion (method, section 4): a mixture over seven fixed combinations of modalities, of which each
+//! modality's weight is the sum. The joint embedding is never concatenated: see [`crate::loss::similarity`].
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::parameters::Parameters;
+use crate::modality::{Modality, PerModality};
+use crate::noise;
+
+/// The fixed combinations, in order.
+pub const COMBINATIONS: [&[Modality]; 7] = [
+    &[Modality::Image],
+    &[Modality::RelationText],
+    &[Modality::AttributeText],
+    &[Modality::Relation, Modality::Attribute],
+    &[Modality::Graph, Modality::Relation],
+    &[Modality::Graph, Modality::Attribute],
+    &[Modality::Graph, Modality::Relation, Modality::Attribute],
+];
+
+/// How the combinations are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FusionConfig {
+    /// Width of the learnt query the weights are projected from; 0 learns the weights directly.
+    pub query_dim: i64,
+    /// Combinations kept, the rest dropped and the kept ones renormalised; 0 keeps all (a soft mixture).
+    pub top_k: i64,
+    /// Which of equally weighted combinations are kept; at the start all are equal.
+    pub ties: Ties,
+}
+
+/// Which of equally weighted combinations are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ties {
+    /// The first ones, whatever the device.
+    Lowest,
+    /// Those that libtorch's `topk` happens to keep on the CPU, as published.
+    AsPublished,
+}
+
+/// The learnt mixture.
+#[derive(Debug)]
+pub struct Fusion {
+    top_k: i64,
+    ties: Ties,
+    logits: Logits,
+    /// `[6, C]`, 1 where the modality is in the combination, over the combinations that have any present modality.
+    members: Tensor,
+    combinations: i64,
+}
+
+#[derive(Debug)]
+enum Logits {
+    Direct(Tensor),
+    Query { query: Tensor, weight: Tensor, bias: Tensor },
+}
+
+impl Fusion {
+    /// Adds the parameters `fusion.*`. An absent modality leaves its combinations; one left empty is dropped.
+    pub fn new(
+        config: FusionConfig,
+        present: &PerModality<bool>,
+        parameters: &mut Parameters,
+        stream: &mut rand_chacha::ChaCha8Rng,
+        device: Device,
+    ) -> Self {
+        let members = members(present);
+        let combinations = (members.len() / Modality::ALL.len()) as i64;
+        let members = Tensor::from_slice(&members).view([combinations, -1]).tr().contiguous().to_device(device);
+        let zeros = Tensor::zeros([combinations], (Kind::Float, device));
+        let logits = if config.query_dim == 0 {
+            Logits::Direct(parameters.add("fusion.weight".to_owned(), &zeros, device))
+        } else {
+            // The projection starts as PyTorch's Linear does: U(±1/√fan_in) for weight and bias.
+            let bound = 1.0 / (config.query_dim as f32).sqrt();
+            let query = noise::normal(stream, &[config.query_dim], 1.0);
+            let weight = noise::uniform(stream, &[combinations, config.query_dim], bound);
+            let bias = noise::uniform(stream, &[combinations], bound);
+            Logits::Query {
+                query: parameters.add("fusion.query".to_owned(), &query, device),
+                weight: parameters.add("fusion.projection.weight".to_owned(), &weight, device),
+                bias: parameters.add("fusion.projection.bias".to_owned(), &bias, device),
+            }
+        };
+        Self { top_k: config.top_k, ties: config.ties, logits, members, combinations }
+    }
+
+    /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0.
+    pub fn weights(&self) -> Tensor {
+        let logits = match &self.logits {
+            Logits::Direct(weight) => weight.shallow_clone(),
+            Logits::Query { query, weight, bias } => weight.mv(query) + bias,
+        };
+        let shares = logits.softmax(0, Kind::Float);
+        self.members.mv(&self.keep_top(&shares))
+    }
+
+    fn keep_top(&self, shares: &Tensor) -> Tensor {
+        if self.top_k == 0 || self.top_k >= self.combinations {
+            return shares.shallow_clone();
+        }
+        let kept = match self.ties {
+            Ties::Lowest => shares.detach().sort_stable(true, 0, true).1.narrow(0, 0, self.top_k),
+            Ties::AsPublished => {
+                let host = shares.detach().to_device(Device::Cpu);
+                host.topk(self.top_k, 0, true, true).1.to_device(shares.device())
+            }
+        };
+        let mask = Tensor::zeros_like(&shares.detach()).index_fill(0, &kept, 1.0);
+        let shares = shares * mask;
+        let total = shares.sum(Kind::Float);
+        shares / total
+    }
+}
+
+/// Membership of the six modalities in each combination that keeps any, combination by combination.
+fn members(present: &PerModality<bool>) -> Vec<f32> {
+    let mut members = Vec::new();
+    for combination in COMBINATIONS {
+        let row = Modality::ALL.map(|m| f32::from(present[m] && combination.contains(&m)));
+        if row.contains(&1.0) {
+            members.extend(row);
+        }
+    }
+    members
+}
+
+#[cfg(test)]
+#[path = "fusion_tests.rs"]
+mod tests;

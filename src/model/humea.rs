@@ -1,0 +1,212 @@
+//! The whole model: encoder, experts, fusion and learnt loss weights over the constant inputs.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::estimator::Estimator;
+use super::experts::{Experts, ExpertsConfig, Rows};
+use super::features::{Features, ModelInputs};
+use super::fusion::{Fusion, FusionConfig};
+use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
+use super::parameters::Parameters;
+use crate::loss::similarity::normalise;
+use crate::modality::{Modality, PerModality};
+use crate::noise::{Purpose, Randomness};
+
+/// Shape of the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Width of every embedding, D.
+    pub dim: i64,
+    /// The graph encoder.
+    pub graph: GraphEncoderConfig,
+    /// The intra-modality experts.
+    pub experts: ExpertsConfig,
+    /// The inter-modality fusion.
+    pub fusion: FusionConfig,
+    /// Modalities whose embedding is replaced by zeros (their losses stay).
+    pub ablated: BTreeSet<Modality>,
+}
+
+/// The model, its parameters and its inputs.
+#[derive(Debug)]
+pub struct Humea {
+    config: ModelConfig,
+    inputs: ModelInputs,
+    pattern: Pattern,
+    /// Everything the main optimiser trains.
+    pub parameters: Parameters,
+    /// What the estimators' own optimiser trains.
+    pub estimator_parameters: Parameters,
+    graph: GraphEncoder,
+    experts: PerModality<Option<Experts>>,
+    estimators: PerModality<Option<Estimator>>,
+    fusion: Fusion,
+    /// `[M]` learnt log-variances of the contrastive and of the distillation losses.
+    pub uncertainties: [Tensor; 2],
+    modalities: Vec<Modality>,
+}
+
+impl Humea {
+    /// A freshly initialised model over `inputs`. Parameters and inputs are on `device`.
+    pub fn new(config: ModelConfig, inputs: ModelInputs, randomness: Randomness, device: Device) -> Self {
+        let present = PerModality::from_fn(|m| m == Modality::Graph || inputs.features[m].is_some());
+        let modalities: Vec<Modality> = Modality::ALL.into_iter().filter(|m| present[*m]).collect();
+        let mut parameters = Parameters::default();
+        let mut estimator_parameters = Parameters::default();
+        let stream = |modality, part| randomness.stream(Purpose::Parameters, modality, part);
+        let graph = GraphEncoder::new(
+            config.graph,
+            inputs.entities,
+            config.dim,
+            &mut parameters,
+            &mut stream(Some(Modality::Graph), 0),
+            device,
+        );
+        let experts = PerModality::from_fn(|m| {
+            let width = inputs.features[m].as_ref()?.width();
+            let stream = &mut stream(Some(m), 0);
+            Some(Experts::new(config.experts, m, width, config.dim, &mut parameters, stream, device))
+        });
+        let estimators = PerModality::from_fn(|m| {
+            inputs.features[m].as_ref()?;
+            Some(Estimator::new(m, config.dim, &mut estimator_parameters, &mut stream(Some(m), 1), device))
+        });
+        let fusion = Fusion::new(config.fusion, &present, &mut parameters, &mut stream(None, 0), device);
+        let zeros = Tensor::zeros([modalities.len() as i64], (Kind::Float, device));
+        let uncertainties = ["uncertainty.contrastive", "uncertainty.distillation"]
+            .map(|name| parameters.add(name.to_owned(), &zeros, device));
+        let pattern = Pattern::new(&inputs.adjacency, inputs.entities);
+        Self {
+            config,
+            inputs,
+            pattern,
+            parameters,
+            estimator_parameters,
+            graph,
+            experts,
+            estimators,
+            fusion,
+            uncertainties,
+            modalities,
+        }
+    }
+
+    /// The modalities that take part, in order; M of them.
+    pub fn modalities(&self) -> &[Modality] {
+        &self.modalities
+    }
+
+    /// The constant inputs.
+    pub fn inputs(&self) -> &ModelInputs {
+        &self.inputs
+    }
+
+    /// Whether a modality's embedding is replaced by zeros.
+    pub fn is_ablated(&self, modality: Modality) -> bool {
+        self.config.ablated.contains(&modality)
+    }
+
+    /// The features of the entities `ids` `[n]` in each modality with experts, ready to be multiplied.
+    pub fn select(&self, ids: &Tensor) -> PerModality<Option<Rows>> {
+        PerModality::from_fn(|m| Some(Rows::select(self.inputs.features[m].as_ref()?, ids, self.inputs.entities)))
+    }
+
+    /// The features of all entities in each modality with experts.
+    pub fn select_every(&self) -> PerModality<Option<Rows>> {
+        PerModality::from_fn(|m| self.inputs.features[m].as_ref().map(Rows::every))
+    }
+
+    /// The graph encoder's output `[N, D]`, and what [`Self::graph_backward`] needs.
+    pub fn graph_forward(&self) -> (Tensor, GraphState) {
+        self.graph.forward(&self.pattern)
+    }
+
+    /// Adds the gradient of the graph encoder's parameters, given that of its output.
+    pub fn graph_backward(&self, gradient: &Tensor, state: &GraphState) {
+        self.graph.backward(gradient, state, &self.pattern);
+    }
+
+    /// Embeddings `[n, D]` of a modality with experts; zeros if it is ablated, `None` if it is absent.
+    pub fn embed(&self, modality: Modality, rows: &Rows, noise: Option<&Tensor>, count: i64) -> Option<Tensor> {
+        let experts = self.experts[modality].as_ref()?;
+        Some(if self.is_ablated(modality) { self.zeros(count) } else { experts.forward(rows, noise) })
+    }
+
+    /// A zero embedding `[n, D]`.
+    pub fn zeros(&self, count: i64) -> Tensor {
+        Tensor::zeros([count, self.config.dim], (Kind::Float, self.inputs.adjacency.offsets.device()))
+    }
+
+    /// Experts and estimator of a modality, if it has them.
+    pub fn decoupled(&self, modality: Modality) -> Option<(&Experts, &Estimator)> {
+        Some((self.experts[modality].as_ref()?, self.estimators[modality].as_ref()?))
+    }
+
+    /// Fusion weights of the modalities that take part, `[M]`, in their order.
+    pub fn weights(&self) -> Tensor {
+        let taken: Vec<i64> = self.modalities.iter().map(|m| *m as i64).collect();
+        let all = self.fusion.weights();
+        all.index_select(0, &Tensor::from_slice(&taken).to_device(all.device()))
+    }
+
+    /// Which entities `ids` `[n]` take part in which modality: `[M, n]` of 0 and 1.
+    pub fn presence(&self, ids: &Tensor) -> Tensor {
+        let rows: Vec<Tensor> = self.modalities.iter().map(|m| self.presence_of(*m, ids)).collect();
+        Tensor::stack(&rows, 0)
+    }
+
+    fn presence_of(&self, modality: Modality, ids: &Tensor) -> Tensor {
+        let full = |value: f64| Tensor::full([ids.size()[0]], value, (Kind::Float, ids.device()));
+        if self.is_ablated(modality) {
+            return full(0.0);
+        }
+        match &self.inputs.features[modality] {
+            Some(Features::Dense(dense)) => {
+                dense.mask.as_ref().map_or_else(|| full(1.0), |mask| mask.index_select(0, ids))
+            }
+            _ => full(1.0),
+        }
+    }
+
+    /// Final embeddings of the entities `ids` `[n]` (int64), without noise or gradient.
+    pub fn embeddings(&self, ids: &Tensor) -> Embeddings {
+        no_grad(|| {
+            let rows = self.select(ids);
+            let count = ids.size()[0];
+            let of = PerModality::from_fn(|m| match &rows[m] {
+                Some(rows) => self.embed(m, rows, None, count),
+                None if m != Modality::Graph => None,
+                None if self.is_ablated(m) => Some(self.zeros(count)),
+                None => Some(self.graph_forward().0.index_select(0, ids)),
+            });
+            Embeddings { of, weights: PerModality::from_fn(|m| self.weight_of(m)) }
+        })
+    }
+
+    fn weight_of(&self, modality: Modality) -> f64 {
+        let position = self.modalities.iter().position(|m| *m == modality);
+        position.map_or(0.0, |at| self.weights().double_value(&[at as i64]))
+    }
+}
+
+/// Embeddings of some entities, without gradient.
+#[derive(Debug)]
+pub struct Embeddings {
+    /// `[n, D]` for each modality that takes part.
+    pub of: PerModality<Option<Tensor>>,
+    /// The fusion's weights; 0 for an absent modality.
+    pub weights: PerModality<f64>,
+}
+
+impl Embeddings {
+    /// The joint embedding concat_m(w_m · x_m / ‖x_m‖), `[n, M·D]`.
+    pub fn joint(&self) -> Tensor {
+        let parts: Vec<Tensor> =
+            self.of.iter().filter_map(|(m, x)| Some(normalise(x.as_ref()?) * self.weights[m])).collect();
+        Tensor::cat(&parts, 1)
+    }
+}

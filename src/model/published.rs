@@ -1,0 +1,64 @@
+//! Parameters under the names of the authors' published implementation, turned into ours.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+use crate::modality::Modality;
+
+/// Our names, from a state of the published implementation. What is not a parameter of ours is left out.
+pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let mut ours = BTreeMap::new();
+    let mut take = |from: &str, to: &str, change: &dyn Fn(&Tensor) -> Tensor| {
+        if let Some(tensor) = published.get(from) {
+            ours.insert(to.to_owned(), change(tensor));
+        }
+    };
+    let same = |tensor: &Tensor| tensor.shallow_clone();
+    take("encoder.entity_emb.weight", "graph.embedding", &same);
+    for layer in 0..published.len() {
+        let from = format!("encoder.gph_emb.layer_stack.{layer}");
+        take(&format!("{from}.w"), &format!("graph.layer{layer}.weight"), &|w| w.squeeze_dim(1));
+        take(&format!("{from}.a_src_dst"), &format!("graph.layer{layer}.attention"), &|a| a.squeeze_dim(2));
+    }
+    take("encoder.joint.weight", "fusion.weight", &|w| w.squeeze_dim(1));
+    take("encoder.joint.combo_gate_query", "fusion.query", &same);
+    take("encoder.joint.combo_proj.weight", "fusion.projection.weight", &same);
+    take("encoder.joint.combo_proj.bias", "fusion.projection.bias", &same);
+    take("contrastive_weights.log_vars", "uncertainty.contrastive", &same);
+    take("distillation_weights.log_vars", "uncertainty.distillation", &same);
+    for (modality, [adaptor, estimator]) in PARTS {
+        for (part, name) in [("w_gate", "gate"), ("w_noise", "gate_noise")] {
+            take(&format!("encoder.{adaptor}.{part}"), &format!("experts.{modality}.{name}"), &same);
+        }
+        for (part, name) in [("p_mu", "mean"), ("p_logvar", "log_variance")] {
+            for (from, to) in [(0, 0), (2, 1)] {
+                for kind in ["weight", "bias"] {
+                    let published = format!("club.estimators.{estimator}.{part}.{from}.{kind}");
+                    take(&published, &format!("estimator.{modality}.{name}.{to}.{kind}"), &same);
+                }
+            }
+        }
+    }
+    for (modality, [adaptor, _]) in PARTS {
+        let stacked = |part: &str| -> Vec<Tensor> {
+            let name = |expert: usize| format!("encoder.{adaptor}.experts.{expert}.{part}");
+            (0..).map_while(|expert| published.get(&name(expert)).map(Tensor::shallow_clone)).collect()
+        };
+        let (weights, shifts) = (stacked("lin.weight"), stacked("bias"));
+        if !weights.is_empty() {
+            ours.insert(format!("experts.{modality}.weight"), Tensor::cat(&weights, 0));
+            ours.insert(format!("experts.{modality}.shift"), Tensor::stack(&shifts, 0));
+        }
+    }
+    ours
+}
+
+/// What the published implementation calls each modality's experts and estimator.
+const PARTS: [(Modality, [&str; 2]); 5] = [
+    (Modality::Image, ["img_fc", "img"]),
+    (Modality::Relation, ["rel_fc", "rel"]),
+    (Modality::RelationText, ["rel_txt_fc", "rel_text"]),
+    (Modality::Attribute, ["att_fc", "att"]),
+    (Modality::AttributeText, ["att_txt_fc", "att_text"]),
+];

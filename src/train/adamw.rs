@@ -1,0 +1,151 @@
+//! AdamW (Loshchilov & Hutter, ICLR 2019) as PyTorch computes it, with a state that can be saved.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, no_grad};
+
+use crate::model::parameters::{Parameters, ParametersError};
+
+/// Hyper-parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdamWConfig {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Decay of the two moments.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+}
+
+/// The optimiser of one set of parameters.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    steps: i64,
+    moments: BTreeMap<String, [Tensor; 2]>,
+}
+
+impl AdamW {
+    /// An optimiser that has not stepped yet.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, steps: 0, moments: BTreeMap::new() }
+    }
+
+    /// One step on every parameter that has a gradient.
+    pub fn step(&mut self, parameters: &Parameters) {
+        self.steps += 1;
+        let steps = self.steps;
+        no_grad(|| {
+            for (name, parameter) in parameters.iter() {
+                let gradient = parameter.grad();
+                if gradient.defined() {
+                    let moments = self.moments.entry(name.to_owned()).or_insert_with(|| zeros(parameter));
+                    update(self.config, steps, parameter, &gradient, moments);
+                }
+            }
+        });
+    }
+
+    /// Steps taken and moments as named tensors, to be saved beside the parameters.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        let mut state = BTreeMap::from([("steps".to_owned(), Tensor::from_slice(&[self.steps]))]);
+        for (name, [first, second]) in &self.moments {
+            state.insert(format!("first.{name}"), first.shallow_clone());
+            state.insert(format!("second.{name}"), second.shallow_clone());
+        }
+        state
+    }
+
+    /// Takes up a state that [`Self::state`] gave for the same `parameters`; `path` is named in errors.
+    ///
+    /// # Errors
+    /// If the number of steps or a moment of a pair is missing.
+    pub fn restore(
+        &mut self,
+        mut state: BTreeMap<String, Tensor>,
+        parameters: &Parameters,
+        path: &Path,
+    ) -> Result<(), ParametersError> {
+        let mut take =
+            |name: String| state.remove(&name).ok_or_else(|| ParametersError::Missing { path: path.to_owned(), name });
+        self.steps = take("steps".to_owned())?.int64_value(&[0]);
+        for (name, parameter) in parameters.iter() {
+            // A parameter that never had a gradient has no moments.
+            if let Ok(first) = take(format!("first.{name}")) {
+                let second = take(format!("second.{name}"))?;
+                let moments = [first, second].map(|moment| moment.to_device(parameter.device()));
+                self.moments.insert(name.to_owned(), moments);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn zeros(parameter: &Tensor) -> [Tensor; 2] {
+    [parameter.detach().zeros_like(), parameter.detach().zeros_like()]
+}
+
+fn update(config: AdamWConfig, steps: i64, parameter: &Tensor, gradient: &Tensor, [first, second]: &mut [Tensor; 2]) {
+    let [beta1, beta2] = config.betas;
+    *first *= beta1;
+    *first += gradient * (1.0 - beta1);
+    *second *= beta2;
+    *second += gradient.square() * (1.0 - beta2);
+    let corrected = 1.0 - beta1.powi(steps as i32);
+    let root = (1.0 - beta2.powi(steps as i32)).sqrt();
+    let denominator = second.sqrt() / root + config.epsilon;
+    let mut value = parameter.detach();
+    value *= 1.0 - config.learning_rate * config.weight_decay;
+    value -= &*first / denominator * (config.learning_rate / corrected);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    const CONFIG: AdamWConfig =
+        AdamWConfig { learning_rate: 0.1, weight_decay: 0.01, betas: [0.9, 0.999], epsilon: 1e-8 };
+
+    fn parameters() -> (Parameters, Tensor) {
+        let mut parameters = Parameters::default();
+        let weight = parameters.add("weight".to_owned(), &Tensor::from_slice(&[1.0_f32, -2.0]), Device::Cpu);
+        (parameters, weight)
+    }
+
+    fn step(optimiser: &mut AdamW, parameters: &mut Parameters, weight: &Tensor) {
+        parameters.zero_grad();
+        weight.square().sum(Kind::Float).backward();
+        optimiser.step(parameters);
+    }
+
+    #[test]
+    fn the_first_step_moves_by_the_learning_rate_after_decay() {
+        let (mut parameters, weight) = parameters();
+        step(&mut AdamW::new(CONFIG), &mut parameters, &weight);
+        // 1·(1 − 0.001) − 0.1 and −2·(1 − 0.001) + 0.1: the first Adam step is the sign of the gradient.
+        assert!((weight.double_value(&[0]) - 0.899).abs() < 1e-6);
+        assert!((weight.double_value(&[1]) + 1.898).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_restored_state_continues_exactly() {
+        let (mut whole, whole_weight) = parameters();
+        let mut optimiser = AdamW::new(CONFIG);
+        step(&mut optimiser, &mut whole, &whole_weight);
+        let mut resumed = AdamW::new(CONFIG);
+        let state = optimiser.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        let restored = resumed.restore(state, &whole, Path::new("state"));
+        assert!(restored.is_ok());
+        let mut other = Parameters::default();
+        let other_weight = other.add("weight".to_owned(), &whole_weight, Device::Cpu);
+        step(&mut optimiser, &mut whole, &whole_weight);
+        step(&mut resumed, &mut other, &other_weight);
+        assert_eq!(whole_weight.detach(), other_weight.detach());
+    }
+}
