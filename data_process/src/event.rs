@@ -5,7 +5,7 @@
 pub enum Event<'a> {
     /// A task begins; `total` is in `unit`s, if known.
     Started {
-        /// What is being done, for a person ("reading FB15K_EntityTriples.txt").
+        /// What is being done, for a person ("reading `FB15K_EntityTriples.txt`").
         task: &'a str,
         /// How many units there are in all, if known.
         total: Option<u64>,

@@ -1,7 +1,6 @@
 //! One documented exit code per kind of failure.
 
 use data_process::fault::{Fault, Kind};
-use std::error::Error;
 
 /// The exit codes, with what each means; `humea --help` and the README print this table, and a test holds them to it.
 pub const CODES: [(u8, Option<Kind>, &str); 9] = [

@@ -25,15 +25,13 @@ pub struct Cli {
 enum Command {}
 
 fn exit_codes() -> String {
-    let mut text = String::from("Exit codes:");
-    for (code, _, meaning) in exit::CODES {
-        text.push_str(&format!("\n  {code:>3}  {meaning}"));
-    }
-    text
+    let lines = exit::CODES.map(|(code, _, meaning)| format!("\n  {code:>3}  {meaning}"));
+    format!("Exit codes:{}", lines.concat())
 }
 
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.
 #[expect(clippy::print_stderr, reason = "the command line prints errors")]
+#[allow(unreachable_code, unused_variables, reason = "needed only while there is no subcommand")]
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
     let cli = Cli::parse();
@@ -49,6 +47,7 @@ pub fn main() -> ExitCode {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "each subcommand takes its own arguments out of it")]
 fn run(cli: Cli) -> Result<(), Failure> {
     let _bars = Bars::new(cli.quiet);
     match cli.command {}
