@@ -1,12 +1,45 @@
 //! The feature store: one Parquet dataset, one row per entity of either graph. See `schemas/store.toml`.
+//!
+//! ```text
+//!  fb_db.parquet                         or a folder  fb_db.parquet/part-00000.parquet, …
+//!  ├─ row group 0
+//!  │   ├─ id, side, uri, label, edges, attributes, links, link_order      dictionary + zstd
+//!  │   └─ image, relation_text, …   one page each: header │ levels │ floats  ◄─ 64-byte boundary, mapped as &[f32]
+//!  ├─ row group 1 …                 (a row group ends before a page reaches 2 GiB)
+//!  └─ footer: schema, places, counts, provenance
+//! ```
+//!
+//! [`write()`] makes a store, [`Store::open`] opens one, [`put_vectors`] and [`drop_vectors`] change its vector columns
+//! without decoding the rest.
+
+mod assembly;
+mod decode;
+mod error;
+mod header;
+mod levels;
+mod mapped;
+mod meta;
+mod part;
+mod reader;
+mod replace;
+mod splice;
+mod table;
+#[cfg(test)]
+mod tests;
+mod vectors;
+mod writer;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, Kind};
 use crate::pair::{GraphPair, Names};
+
+pub use error::StoreError;
+pub use meta::Origin;
+pub use reader::Store;
+pub use vectors::{ALIGNMENT, Block, Vectors};
 
 /// Where a vector column came from; kept in the store's metadata.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,118 +114,45 @@ pub struct Structure {
     pub links: Vec<[u32; 2]>,
 }
 
-/// What can go wrong with a store.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The store cannot be opened.
-    #[error("cannot open the store {path}: {source}; make one with `humea prep`")]
-    Open {
-        /// The store.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+/// Writes a new store, or replaces an old one of this name.
+///
+/// The time is kept in the metadata; the environment variable `SOURCE_DATE_EPOCH` replaces it where files must come
+/// out the same every time.
+pub fn write(path: &Path, pair: &GraphPair, vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
+    write_with(path, pair, vectors, &Origin::default())
 }
 
-impl Fault for StoreError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Open { .. } => Kind::Input,
-        }
-    }
-}
-
-/// An open store: footer read and checked against the contract; columns are mapped when asked for.
-#[derive(Debug)]
-pub struct Store {}
-
-impl Store {
-    /// Opens a store: a Parquet file or a folder of `part-*.parquet`.
-    pub fn open(_path: &Path) -> Result<Self, StoreError> {
-        todo!()
-    }
-    /// The path it was opened with.
-    pub fn path(&self) -> &Path {
-        todo!()
-    }
-    /// Entities of both graphs.
-    pub fn entities(&self) -> usize {
-        todo!()
-    }
-    /// Entities of the left graph; ids below this are left.
-    pub fn left(&self) -> usize {
-        todo!()
-    }
-    /// The names of the left and the right graph.
-    pub fn graph_names(&self) -> [&str; 2] {
-        todo!()
-    }
-    /// Hexadecimal fingerprint that changes whenever the content of the store changes (from the footers, not the data).
-    pub fn fingerprint(&self) -> String {
-        todo!()
-    }
-    /// The vector columns, in file order.
-    pub fn vector_columns(&self) -> &[VectorColumn] {
-        todo!()
-    }
-    /// Decodes what training needs.
-    pub fn structure(&self) -> Result<Structure, StoreError> {
-        todo!()
-    }
-    /// Entity identifiers in id order.
-    pub fn uris(&self) -> Result<Vec<Box<str>>, StoreError> {
-        todo!()
-    }
-    /// Decodes everything but the vectors; equal to what was written.
-    pub fn pair(&self) -> Result<GraphPair, StoreError> {
-        todo!()
-    }
-    /// A vector column, mapped where the file allows it.
-    pub fn vectors(&self, _name: &str) -> Result<Vectors, StoreError> {
-        todo!()
-    }
-}
-
-/// A dense `[present, width]` float32 matrix and the ids its rows belong to.
-#[derive(Debug)]
-pub struct Vectors {}
-
-impl Vectors {
-    /// Floats per vector.
-    pub fn width(&self) -> usize {
-        todo!()
-    }
-    /// The ids that have a vector, strictly increasing; `rows()[i]` owns matrix row `i`.
-    pub fn rows(&self) -> &[u32] {
-        todo!()
-    }
-    /// The whole matrix, row-major: borrowed from the mapping if it is one aligned run, otherwise read into memory once.
-    pub fn as_slice(&self) -> Result<&[f32], StoreError> {
-        todo!()
-    }
-    /// Whether [`Self::as_slice`] borrows from the file.
-    pub fn is_mapped(&self) -> bool {
-        todo!()
-    }
-    /// The matrix for the rest of the process: the private (copy-on-write) mapping or the buffer is never freed, so a
-    /// tensor over it can live as long as it likes and be written to without touching the file.
-    pub fn into_static(self) -> Result<(&'static mut [f32], Vec<u32>), StoreError> {
-        todo!()
-    }
-}
-
-/// Writes a new store. `created` is an RFC 3339 time, or empty to leave it out (reproducible files).
-pub fn write(_path: &Path, _pair: &GraphPair, _vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
-    todo!()
+/// Like [`write()`], and keeps where the graphs came from.
+pub fn write_with(
+    path: &Path,
+    pair: &GraphPair,
+    vectors: &[NewVectors<'_>],
+    origin: &Origin,
+) -> Result<(), StoreError> {
+    writer::write(path, pair, vectors, origin, writer::Layout::default())
 }
 
 /// Adds vector columns to a store, or replaces those of the same name, without decoding the other columns.
-pub fn put_vectors(_path: &Path, _vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
-    todo!()
+///
+/// Two processes that do this at once take turns.
+pub fn put_vectors(path: &Path, vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
+    splice::apply(path, splice::Change { drop: None, put: vectors, layout: writer::Layout::default() })
 }
 
 /// Removes a vector column.
-pub fn drop_vectors(_path: &Path, _name: &str) -> Result<(), StoreError> {
-    todo!()
+pub fn drop_vectors(path: &Path, name: &str) -> Result<(), StoreError> {
+    splice::apply(path, splice::Change { drop: Some(name), put: &[], layout: writer::Layout::default() })
+}
+
+/// A pair in the order in which a store gives it back: triples grouped by head and facts by entity, otherwise in their
+/// old order; no labels rather than only empty ones. `store.pair()? == grouped(pair)` for every pair that was written.
+pub fn grouped(mut pair: GraphPair) -> GraphPair {
+    for graph in [&mut pair.left, &mut pair.right] {
+        graph.triples.sort_by_key(|triple| triple.head);
+        graph.facts.sort_by_key(|fact| fact.entity);
+        if graph.labels.iter().all(Option::is_none) {
+            graph.labels.clear();
+        }
+    }
+    pair
 }

@@ -1,0 +1,235 @@
+//! Puts a Parquet file together from finished column chunks: ordinary ones copied byte for byte, vector ones built here.
+//!
+//! A vector chunk is one page: header, levels, floats. The floats start on a 64-byte boundary of the file, which is
+//! reached by leaving up to 63 unused bytes in front of the chunk (a reader goes by the offsets in the footer).
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use parquet::basic::{Compression, Encoding};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
+};
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
+
+use super::levels::{self, RowRun};
+use super::{header, vectors::ALIGNMENT};
+
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// Where the bytes of a finished chunk lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bytes<'a> {
+    /// In an open file.
+    File(&'a File),
+    /// In memory.
+    Memory(&'a [u8]),
+}
+
+/// The vectors of one row group.
+#[derive(Clone, Debug)]
+pub(super) struct VectorChunk<'a> {
+    /// Which rows of the group have one.
+    pub runs: Vec<RowRun>,
+    /// Floats per vector.
+    pub width: usize,
+    /// The floats, little-endian, row after row.
+    pub floats: Vec<&'a [f32]>,
+}
+
+/// A Parquet file being written.
+#[derive(Debug)]
+pub(super) struct Assembly<W> {
+    out: W,
+    at: u64,
+    schema: SchemaDescPtr,
+    page_bytes: usize,
+    groups: Vec<RowGroupMetaData>,
+    chunks: Vec<ColumnChunkMetaData>,
+}
+
+impl<W: Write> Assembly<W> {
+    /// Begins a file. A vector chunk of more than `page_bytes` is cut into several pages.
+    pub(super) fn new(mut out: W, schema: SchemaDescPtr, page_bytes: usize) -> io::Result<Self> {
+        out.write_all(MAGIC)?;
+        Ok(Self { out, at: MAGIC.len() as u64, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
+    }
+
+    fn next_column(&self) -> Result<ColumnDescPtr, ParquetError> {
+        let column = self.schema.columns().get(self.chunks.len());
+        column.cloned().ok_or_else(|| ParquetError::General("more chunks than columns".into()))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.at += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Appends a finished chunk, byte for byte.
+    pub(super) fn copy(&mut self, from: Bytes<'_>, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
+        let (start, length) = chunk.byte_range();
+        let moved = |offset: i64| offset - start as i64 + self.at as i64;
+        let mut builder = ColumnChunkMetaData::builder(self.next_column()?)
+            .set_compression_codec(chunk.compression_codec())
+            .set_encodings_mask(*chunk.encodings_mask())
+            .set_num_values(chunk.num_values())
+            .set_total_compressed_size(chunk.compressed_size())
+            .set_total_uncompressed_size(chunk.uncompressed_size())
+            .set_data_page_offset(moved(chunk.data_page_offset()))
+            .set_dictionary_page_offset(chunk.dictionary_page_offset().map(moved));
+        if let Some(statistics) = chunk.statistics() {
+            builder = builder.set_statistics(statistics.clone());
+        }
+        self.chunks.push(builder.build()?);
+        self.copy_bytes(from, start, length)?;
+        Ok(())
+    }
+
+    fn copy_bytes(&mut self, from: Bytes<'_>, start: u64, length: u64) -> io::Result<()> {
+        match from {
+            Bytes::Memory(bytes) => {
+                let range = bytes.get(start as usize..(start + length) as usize);
+                self.write(range.ok_or(io::ErrorKind::UnexpectedEof)?)
+            }
+            Bytes::File(mut file) => {
+                file.seek(SeekFrom::Start(start))?;
+                let copied = io::copy(&mut file.take(length), &mut self.out)?;
+                self.at += copied;
+                if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            }
+        }
+    }
+
+    /// Appends a vector chunk.
+    pub(super) fn vectors(&mut self, chunk: &VectorChunk<'_>) -> Result<(), ParquetError> {
+        let column = self.next_column()?;
+        let pages = Pages::cut(&chunk.runs, chunk.width, self.page_bytes);
+        let lead = pages.first_lead();
+        let gap = self.at.wrapping_add(lead as u64).wrapping_neg() as usize % ALIGNMENT;
+        self.write(&[0; ALIGNMENT][..gap])?;
+        let start = self.at;
+        let mut floats = Floats { slices: &chunk.floats, used: 0 };
+        for page in &pages.0 {
+            self.write(&page.lead)?;
+            let mut left = page.floats;
+            while left > 0 {
+                let slice = floats.take(left).ok_or_else(|| ParquetError::General("too few floats".into()))?;
+                left -= slice.len();
+                self.write(bytemuck::cast_slice(slice))?;
+            }
+        }
+        let size = (self.at - start) as i64;
+        let nulls = chunk.runs.iter().filter(|run| !run.present).map(|run| run.rows).sum();
+        let metadata = ColumnChunkMetaData::builder(column)
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE])
+            .set_num_values(pages.0.iter().map(|page| page.levels as i64).sum())
+            .set_total_compressed_size(size)
+            .set_total_uncompressed_size(size)
+            .set_data_page_offset(start as i64)
+            .set_statistics(Statistics::float(None, None, None, Some(nulls), false));
+        self.chunks.push(metadata.build()?);
+        Ok(())
+    }
+
+    /// Ends a row group.
+    pub(super) fn end_group(&mut self, rows: usize) -> Result<(), ParquetError> {
+        let chunks = std::mem::take(&mut self.chunks);
+        let offset = chunks.first().map_or(self.at, |chunk| chunk.byte_range().0);
+        let size = chunks.iter().map(ColumnChunkMetaData::uncompressed_size).sum();
+        let group = RowGroupMetaData::builder(self.schema.clone())
+            .set_column_metadata(chunks)
+            .set_num_rows(rows as i64)
+            .set_total_byte_size(size)
+            .set_file_offset(offset as i64)
+            .set_ordinal(self.groups.len() as i32);
+        self.groups.push(group.build()?);
+        Ok(())
+    }
+
+    /// Writes the footer; gives back the writer.
+    pub(super) fn finish(mut self, key_values: Vec<KeyValue>) -> Result<W, ParquetError> {
+        let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
+        let by = format!("humea version {}", env!("CARGO_PKG_VERSION"));
+        let about = FileMetaData::new(2, rows, Some(by), Some(key_values), self.schema.clone(), None);
+        let footer = ParquetMetaData::new(about, std::mem::take(&mut self.groups));
+        let mut bytes = Vec::new();
+        ParquetMetaDataWriter::new(&mut bytes, &footer).finish()?;
+        self.out.write_all(&bytes)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// Hands out floats from several slices in order.
+struct Floats<'a> {
+    slices: &'a [&'a [f32]],
+    used: usize,
+}
+
+impl<'a> Floats<'a> {
+    /// At most `most` floats, as many as lie together.
+    fn take(&mut self, most: usize) -> Option<&'a [f32]> {
+        while self.slices.first()?.len() == self.used {
+            (self.slices, self.used) = (&self.slices[1..], 0);
+        }
+        let slice = &self.slices.first()?[self.used..];
+        let slice = &slice[..most.min(slice.len())];
+        self.used += slice.len();
+        Some(slice)
+    }
+}
+
+/// One page of a vector chunk: what comes before its floats, and how many floats it has.
+struct Page {
+    lead: Vec<u8>,
+    levels: u64,
+    floats: usize,
+}
+
+struct Pages(Vec<Page>);
+
+impl Pages {
+    /// Cuts rows into pages of at most `page_bytes` (or one row).
+    fn cut(runs: &[RowRun], width: usize, page_bytes: usize) -> Self {
+        let per_page = (page_bytes / (4 * width + 6)).max(1) as u64;
+        let (mut pages, mut current, mut room) = (Vec::new(), levels::Runs::default(), per_page);
+        for run in runs {
+            let mut rows = run.rows;
+            while rows > 0 {
+                let now = rows.min(room);
+                current.push(run.present, now);
+                (rows, room) = (rows - now, room - now);
+                if room == 0 {
+                    pages.push(Page::new(&std::mem::take(&mut current).0, width));
+                    room = per_page;
+                }
+            }
+        }
+        if !current.0.is_empty() {
+            pages.push(Page::new(&current.0, width));
+        }
+        Self(pages)
+    }
+
+    fn first_lead(&self) -> usize {
+        self.0.first().map_or(0, |page| page.lead.len())
+    }
+}
+
+impl Page {
+    fn new(runs: &[RowRun], width: usize) -> Self {
+        let encoded = levels::encode(runs, width);
+        let rows_with = |present| runs.iter().filter(|run| run.present == present).map(|run| run.rows).sum::<u64>();
+        let (present, nulls) = (rows_with(true), rows_with(false));
+        let floats = present as usize * width;
+        let (repetition, definition) = (encoded.repetition.len(), encoded.definition.len());
+        let size = repetition + definition + floats * size_of::<f32>();
+        let mut lead = header::write_v2(size, encoded.levels, nulls, present + nulls, repetition, definition);
+        lead.extend(encoded.repetition);
+        lead.extend(encoded.definition);
+        Self { lead, levels: encoded.levels, floats }
+    }
+}

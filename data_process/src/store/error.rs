@@ -1,0 +1,244 @@
+//! What can go wrong with a store.
+
+use std::io;
+use std::path::PathBuf;
+
+use parquet::errors::ParquetError;
+
+use crate::fault::{Fault, Kind};
+use crate::schema::Mismatch;
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store cannot be opened.
+    #[error("cannot open the store {path}: {source}; make one with `humea prep`")]
+    Open {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder holds no parts.
+    #[error("the folder {path} holds no part-*.parquet; name a store (a Parquet file or a folder of parts)")]
+    NoParts {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file has no Parquet footer that can be read.
+    #[error("{path} is not a Parquet file that can be read: {source}")]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+    /// The columns are not those of the contract.
+    #[error("{path} is not a store: {}; `humea store convert` turns foreign files into stores", list(mismatches))]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// Every difference.
+        mismatches: Vec<Mismatch>,
+    },
+    /// Two parts have different columns.
+    #[error("{path} has other columns than {first}: {difference}; all parts of a store have the same columns")]
+    PartsDiffer {
+        /// The part.
+        path: PathBuf,
+        /// The first part.
+        first: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
+    /// The rows do not add up to what the metadata says.
+    #[error("{path} has {found} rows where its metadata speaks of {expected}; is a part missing?")]
+    Rows {
+        /// The store.
+        path: PathBuf,
+        /// Entities according to the metadata.
+        expected: usize,
+        /// Rows found.
+        found: usize,
+    },
+    /// The metadata cannot be understood.
+    #[error("the metadata `{key}` of {path} cannot be read: {reason}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// Key of the Parquet key-value metadata.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The store follows another version of the contract.
+    #[error("{path} follows version {found} of the store's contract, this program version {expected}; write it anew")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version in the file.
+        found: u32,
+        /// Version this program knows.
+        expected: u32,
+    },
+    /// A column's pages contradict the footer or each other.
+    #[error("column `{column}` of {path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The Parquet reader gave up.
+    #[error("cannot decode {path}: {source}")]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+    /// A value that must not be.
+    #[error("row {row} of {path}, column `{column}`: {reason}")]
+    Content {
+        /// The store.
+        path: PathBuf,
+        /// Row number over the whole dataset.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such vector column.
+    #[error("{path} has no vector column `{name}`; it has {}", or_none(present))]
+    NoColumn {
+        /// The store.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The vector columns there are.
+        present: Vec<String>,
+    },
+    /// A vector column would take the name of a column of the contract, or has none.
+    #[error("`{name}` cannot be the name of a vector column: it is empty or belongs to the contract")]
+    ColumnName {
+        /// The name.
+        name: String,
+    },
+    /// Vectors whose parts do not fit together.
+    #[error("vectors `{name}`: {values} floats are not {rows} rows of {width} (a width is 1 to 2^24)")]
+    Shape {
+        /// The column.
+        name: String,
+        /// Rows given.
+        rows: usize,
+        /// Floats per row.
+        width: usize,
+        /// Floats given.
+        values: usize,
+    },
+    /// Vectors for rows that are not strictly increasing ids of the store.
+    #[error("vectors `{name}`: rows must be strictly increasing and below {entities}, at position {position} is {row}")]
+    VectorRows {
+        /// The column.
+        name: String,
+        /// Position in the list of rows.
+        position: usize,
+        /// The row there.
+        row: u32,
+        /// Entities of the store.
+        entities: usize,
+    },
+    /// A column is given twice.
+    #[error("vector column `{name}` is given twice")]
+    Twice {
+        /// The column.
+        name: String,
+    },
+    /// More entities than ids.
+    #[error("{entities} entities are more than a store can number (2^32 - 1)")]
+    TooMany {
+        /// Entities of both graphs.
+        entities: usize,
+    },
+    /// The pair of graphs contradicts itself.
+    #[error("the {graph} graph cannot be stored: {reason}")]
+    Pair {
+        /// `left`, `right` or `linked`.
+        graph: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store cannot be written.
+    #[error("cannot write {path}: {source}; nothing was changed")]
+    Write {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The columns cannot be encoded.
+    #[error("cannot encode {path}: {source}")]
+    Encode {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+    /// The store cannot be locked against other writers.
+    #[error("cannot lock {path} against other writers: {source}")]
+    Lock {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be mapped or read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Fault for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Open { .. } | Self::NoParts { .. } | Self::Read { .. } => Kind::Input,
+            Self::NotParquet { .. }
+            | Self::Contract { .. }
+            | Self::PartsDiffer { .. }
+            | Self::Rows { .. }
+            | Self::Metadata { .. }
+            | Self::Version { .. }
+            | Self::Damaged { .. }
+            | Self::Decode { .. }
+            | Self::Content { .. }
+            | Self::Shape { .. }
+            | Self::VectorRows { .. }
+            | Self::TooMany { .. }
+            | Self::Pair { .. } => Kind::Data,
+            Self::NoColumn { .. } | Self::ColumnName { .. } | Self::Twice { .. } => Kind::Configuration,
+            Self::Write { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
+        }
+    }
+}
+
+const SHOWN: usize = 20;
+
+fn list(mismatches: &[Mismatch]) -> String {
+    let mut text: Vec<String> = mismatches.iter().take(SHOWN).map(ToString::to_string).collect();
+    if mismatches.len() > SHOWN {
+        text.push(format!("and {} more differences", mismatches.len() - SHOWN));
+    }
+    text.join("; ")
+}
+
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

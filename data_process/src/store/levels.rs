@@ -1,0 +1,297 @@
+//! Definition and repetition levels of a vector column, as runs: written, and walked without being materialised.
+//!
+//! In Parquet a list of D floats is D levels of each kind. Written as runs (the hybrid encoding's RLE half) a row costs
+//! about five bytes whatever D is, and walking the runs of a foreign file proves that every list has exactly D floats.
+
+/// How levels of one column read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Floats per vector.
+    pub width: u64,
+    /// Definition level of a float that is there: 1, and one more each if lists and if floats are declared nullable.
+    pub max_def: u8,
+    /// Whether a list may be null (definition level 0).
+    pub optional: bool,
+}
+
+impl Shape {
+    fn def_bits(self) -> u8 {
+        (8 - self.max_def.leading_zeros()) as u8
+    }
+}
+
+/// So many consecutive rows that all have a vector, or all lack one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowRun {
+    /// Whether they have a vector.
+    pub present: bool,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// Turns strictly increasing row numbers into runs over `first..first + total`.
+pub(super) fn runs_of(rows: &[u32], first: usize, total: usize) -> Vec<RowRun> {
+    let mut runs = Runs::default();
+    let mut next = first;
+    for &row in rows {
+        runs.push(false, (row as usize - next) as u64);
+        runs.push(true, 1);
+        next = row as usize + 1;
+    }
+    runs.push(false, (first + total - next) as u64);
+    runs.0
+}
+
+/// Collects runs, joining equal neighbours.
+#[derive(Debug, Default)]
+pub(super) struct Runs(pub Vec<RowRun>);
+
+impl Runs {
+    pub(super) fn push(&mut self, present: bool, rows: u64) {
+        match self.0.last_mut() {
+            _ if rows == 0 => {}
+            Some(last) if last.present == present => last.rows += rows,
+            _ => self.0.push(RowRun { present, rows }),
+        }
+    }
+}
+
+/// The levels of one page: repetition levels, definition levels, and how many of each there are.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub repetition: Vec<u8>,
+    pub definition: Vec<u8>,
+    pub levels: u64,
+}
+
+/// Writes the levels of a nullable list of `width` required floats.
+pub(super) fn encode(runs: &[RowRun], width: usize) -> Encoded {
+    let (mut repetition, mut definition) = (RunWriter::default(), RunWriter::default());
+    let mut levels = 0;
+    for run in runs {
+        let each = if run.present { width as u64 } else { 1 };
+        levels += run.rows * each;
+        definition.push(if run.present { 2 } else { 0 }, run.rows * each);
+        if each == 1 {
+            repetition.push(0, run.rows);
+        } else {
+            for _ in 0..run.rows {
+                repetition.push(0, 1);
+                repetition.push(1, each - 1);
+            }
+        }
+    }
+    Encoded { repetition: repetition.finish(), definition: definition.finish(), levels }
+}
+
+#[derive(Default)]
+struct RunWriter {
+    bytes: Vec<u8>,
+    value: u8,
+    count: u64,
+}
+
+impl RunWriter {
+    fn push(&mut self, value: u8, count: u64) {
+        if value != self.value {
+            self.flush();
+            self.value = value;
+        }
+        self.count += count;
+    }
+
+    fn flush(&mut self) {
+        if self.count > 0 {
+            put_varint(&mut self.bytes, self.count << 1);
+            self.bytes.push(self.value);
+        }
+        self.count = 0;
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.flush();
+        self.bytes
+    }
+}
+
+/// Appends an unsigned number, seven bits a byte.
+pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// Reads an unsigned number from the front of `bytes`.
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Walks the levels of one page: which rows have a vector. `None` if they are not whole lists of exactly D floats.
+pub(super) fn rows(repetition: &[u8], definition: &[u8], shape: Shape, levels: u64) -> Option<Vec<RowRun>> {
+    let mut repetition = LevelReader::new(repetition, 1);
+    let mut definition = LevelReader::new(definition, shape.def_bits());
+    let mut runs = Runs::default();
+    let mut left = levels;
+    while left > 0 {
+        repetition.take(0, 1)?;
+        if definition.peek()? == shape.max_def {
+            left = left.checked_sub(shape.width)?;
+            definition.take(shape.max_def, shape.width)?;
+            repetition.take(1, shape.width - 1)?;
+            runs.push(true, 1);
+        } else {
+            if !shape.optional {
+                return None;
+            }
+            left -= 1;
+            definition.take(0, 1)?;
+            runs.push(false, 1);
+        }
+    }
+    Some(runs.0)
+}
+
+/// Reads levels in the RLE / bit-packed hybrid encoding as runs.
+struct LevelReader<'a> {
+    bytes: &'a [u8],
+    bits: u8,
+    value: u8,
+    count: u64,
+    packed: &'a [u8],
+    /// Levels of `packed` already read.
+    read: usize,
+}
+
+impl<'a> LevelReader<'a> {
+    fn new(bytes: &'a [u8], bits: u8) -> Self {
+        Self { bytes, bits, value: 0, count: 0, packed: &[], read: 0 }
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        while self.count == 0 {
+            self.fill()?;
+        }
+        Some(self.value)
+    }
+
+    /// Consumes `count` levels, all of which must be `value`.
+    fn take(&mut self, value: u8, mut count: u64) -> Option<()> {
+        while count > 0 {
+            if self.peek()? != value {
+                return None;
+            }
+            let now = count.min(self.count);
+            self.count -= now;
+            count -= now;
+        }
+        Some(())
+    }
+
+    fn fill(&mut self) -> Option<()> {
+        if self.read < self.packed_levels() {
+            self.fill_packed();
+            return Some(());
+        }
+        let header = take_varint(&mut self.bytes)?;
+        if header & 1 == 0 {
+            let (&value, rest) = self.bytes.split_first()?;
+            (self.bytes, self.value, self.count) = (rest, value, header >> 1);
+        } else {
+            let length = usize::try_from(header >> 1).ok()?.checked_mul(self.bits as usize)?;
+            // The last group may be cut short.
+            let (packed, rest) = self.bytes.split_at(length.min(self.bytes.len()));
+            (self.packed, self.bytes, self.read) = (packed, rest, 0);
+        }
+        Some(())
+    }
+
+    fn packed_levels(&self) -> usize {
+        self.packed.len() * 8 / self.bits as usize
+    }
+
+    fn packed_at(&self, index: usize) -> u8 {
+        let bit = index * self.bits as usize;
+        let low = u16::from(self.packed[bit / 8]);
+        let high = self.packed.get(bit / 8 + 1).map_or(0, |&byte| u16::from(byte));
+        ((low | high << 8) >> (bit % 8)) as u8 & ((1 << self.bits) - 1)
+    }
+
+    fn fill_packed(&mut self) {
+        let total = self.packed_levels();
+        self.value = self.packed_at(self.read);
+        let start = self.read;
+        while self.read < total && self.packed_at(self.read) == self.value {
+            self.read += 1;
+        }
+        self.count = (self.read - start) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { width: 5, max_def: 2, optional: true };
+
+    fn run(present: bool, rows: u64) -> RowRun {
+        RowRun { present, rows }
+    }
+
+    #[test]
+    fn what_is_written_is_walked_back() {
+        for width in [1, 2, 5, 64, 65, 300] {
+            let runs = [run(false, 2), run(true, 3), run(false, 1), run(true, 200), run(false, 70)];
+            let encoded = encode(&runs, width);
+            let shape = Shape { width: width as u64, ..SHAPE };
+            assert_eq!(rows(&encoded.repetition, &encoded.definition, shape, encoded.levels).unwrap(), runs);
+        }
+    }
+
+    #[test]
+    fn row_numbers_become_runs() {
+        assert_eq!(
+            runs_of(&[12, 13, 15], 10, 7),
+            [run(false, 2), run(true, 2), run(false, 1), run(true, 1), run(false, 1)]
+        );
+        assert_eq!(runs_of(&[], 3, 4), [run(false, 4)]);
+    }
+
+    #[test]
+    fn bit_packed_levels_are_understood() {
+        // One vector of five: repetition 0 1 1 1 1, definition 2 2 2 2 2, both bit-packed in one group of eight.
+        let repetition = [0b11, 0b0001_1110];
+        let definition = [0b11, 0b1010_1010, 0b0000_0010];
+        assert_eq!(rows(&repetition, &definition, SHAPE, 5).unwrap(), [run(true, 1)]);
+    }
+
+    #[test]
+    fn lists_of_another_length_empty_lists_and_null_floats_are_refused() {
+        let four = encode(&[run(true, 1)], 4);
+        assert!(rows(&four.repetition, &four.definition, SHAPE, 4).is_none());
+        let six = encode(&[run(true, 1)], 6);
+        assert!(rows(&six.repetition, &six.definition, SHAPE, 6).is_none());
+        assert!(rows(&[2, 0], &[2, 1], SHAPE, 1).is_none(), "definition level 1 is an empty list");
+        assert!(rows(&[2, 0], &[2, 0], Shape { optional: false, ..SHAPE }, 1).is_none());
+    }
+
+    #[test]
+    fn levels_that_end_early_or_lie_about_their_length_are_refused() {
+        let whole = encode(&[run(true, 3)], 5);
+        for length in 0..whole.repetition.len() {
+            assert!(rows(&whole.repetition[..length], &whole.definition, SHAPE, 15).is_none());
+        }
+        assert!(rows(&[0xff; 12], &[0xff; 12], SHAPE, u64::MAX).is_none());
+        assert!(rows(&[0, 0, 0, 0], &[0, 0], SHAPE, 5).is_none(), "runs of nothing end");
+    }
+}

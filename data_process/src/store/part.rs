@@ -1,0 +1,267 @@
+//! One Parquet file of a store: its footer, read and checked, and ways into its columns.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::StoreError;
+use super::levels::Shape;
+use super::meta::Meta;
+use crate::schema;
+
+/// One file of a store.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its path.
+    pub path: PathBuf,
+    /// The open file; a mapping or a read goes through it, so the file may be replaced under its name meanwhile.
+    pub file: Arc<File>,
+    /// Its footer.
+    pub footer: Arc<ParquetMetaData>,
+    /// Its columns; vector columns are fixed-size lists.
+    pub schema: Schema,
+    /// What it says of itself.
+    pub meta: Option<Meta>,
+    /// Id of its first row.
+    pub first: usize,
+    /// Its rows.
+    pub rows: usize,
+}
+
+/// A vector column of a part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VectorLeaf {
+    /// Number of the Parquet leaf column.
+    pub leaf: usize,
+    /// How its levels read.
+    pub shape: Shape,
+}
+
+impl Part {
+    /// Opens a file and checks its footer against the contract and its own length.
+    pub(super) fn open(path: &Path, first: usize) -> Result<Self, StoreError> {
+        let (file, footer) = read_footer(path)?;
+        let schema = schema_of(&footer).map_err(|source| StoreError::NotParquet { path: path.to_owned(), source })?;
+        let mismatches = schema::check(&schema);
+        if !mismatches.is_empty() {
+            return Err(StoreError::Contract { path: path.to_owned(), mismatches });
+        }
+        let meta = Meta::read(&footer, path)?;
+        let rows = check_chunks(&footer, &file, path)?;
+        let (file, footer) = (Arc::new(file), Arc::new(footer));
+        Ok(Self { path: path.to_owned(), file, footer, schema, meta, first, rows })
+    }
+
+    /// The vector columns' names and widths, in file order.
+    pub(super) fn vector_columns(&self) -> impl Iterator<Item = (&str, usize)> {
+        let further = self.schema.fields().iter().filter(|field| !schema::is_ordinary(field.name()));
+        further.filter_map(|field| Some((field.name().as_str(), schema::vector_width(field.data_type())?)))
+    }
+
+    /// A vector column's place; `None` if there is no such column.
+    pub(super) fn vector_leaf(&self, name: &str) -> Option<VectorLeaf> {
+        let (_, width) = self.vector_columns().find(|(column, _)| *column == name)?;
+        let columns = self.footer.file_metadata().schema_descr().columns();
+        let leaf = columns.iter().position(|column| column.path().parts().first().is_some_and(|root| root == name))?;
+        let optional = self.footer.file_metadata().schema_descr().get_column_root(leaf).is_optional();
+        let max_def = u8::try_from(columns[leaf].max_def_level()).ok()?;
+        Some(VectorLeaf { leaf, shape: Shape { width: width as u64, max_def, optional } })
+    }
+
+    /// Chunks of one leaf column, each with the ids of its rows.
+    pub(super) fn chunks(&self, leaf: usize) -> impl Iterator<Item = (Range<usize>, &ColumnChunkMetaData)> {
+        let mut next = self.first;
+        self.footer.row_groups().iter().map(move |group| {
+            let first = next;
+            next += group.num_rows() as usize;
+            (first..next, group.column(leaf))
+        })
+    }
+
+    /// Decodes some columns, a batch at a time, each with the id of its first row.
+    pub(super) fn batches(&self, names: &[&str], hinted: bool) -> Result<Batches<'_>, StoreError> {
+        let failed = |source| self.undecodable(source);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(!hinted);
+        let metadata = ArrowReaderMetadata::try_new(self.footer.clone(), options).map_err(failed)?;
+        let roots = self.schema.fields().iter().enumerate().filter(|(_, field)| names.contains(&field.name().as_str()));
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.map(|(index, _)| index));
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(self.file.clone()), metadata);
+        let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(failed)?;
+        Ok(Batches { part: self, reader, next: self.first })
+    }
+
+    /// The error for something the Parquet reader cannot make sense of.
+    pub(super) fn undecodable(&self, source: ParquetError) -> StoreError {
+        StoreError::Decode { path: self.path.clone(), source }
+    }
+
+    /// The error for a column whose bytes contradict each other.
+    pub(super) fn damaged(&self, column: &str, reason: impl Into<String>) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), column: column.to_owned(), reason: reason.into() }
+    }
+
+    /// The error for a file that cannot be read.
+    pub(super) fn unreadable(&self, source: io::Error) -> StoreError {
+        StoreError::Read { path: self.path.clone(), source }
+    }
+}
+
+/// Batches of decoded columns.
+pub(super) struct Batches<'a> {
+    part: &'a Part,
+    reader: parquet::arrow::arrow_reader::ParquetRecordBatchReader,
+    next: usize,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<(usize, RecordBatch), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.reader.next()? {
+            Ok(batch) => batch,
+            Err(source) => return Some(Err(self.part.undecodable(source.into()))),
+        };
+        let first = self.next;
+        self.next += batch.num_rows();
+        Some(Ok((first, batch)))
+    }
+}
+
+/// Opens a Parquet file and reads its footer.
+pub(super) fn read_footer(path: &Path) -> Result<(File, ParquetMetaData), StoreError> {
+    let file = File::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&file);
+    let footer = footer.map_err(|source| StoreError::NotParquet { path: path.to_owned(), source })?;
+    Ok((file, footer))
+}
+
+/// The Arrow schema of a file: its own Parquet types, except that vector columns take their width from `ARROW:schema`.
+pub(super) fn schema_of(footer: &ParquetMetaData) -> Result<Schema, ParquetError> {
+    let about = footer.file_metadata();
+    let plain = parquet_to_arrow_schema(about.schema_descr(), None)?;
+    let hinted = parquet_to_arrow_schema(about.schema_descr(), about.key_value_metadata()).unwrap_or(plain.clone());
+    let by_name: BTreeMap<&str, &Arc<Field>> =
+        hinted.fields().iter().map(|field| (field.name().as_str(), field)).collect();
+    let fields = plain.fields().iter().map(|field| match by_name.get(field.name().as_str()) {
+        Some(hinted) if schema::vector_width(hinted.data_type()).is_some() => Arc::clone(hinted),
+        _ => Arc::clone(field),
+    });
+    Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Checks that every chunk lies within the file and none overlaps another; gives the number of rows.
+fn check_chunks(footer: &ParquetMetaData, file: &File, path: &Path) -> Result<usize, StoreError> {
+    let damaged = |column: &str, reason: &str| StoreError::Damaged {
+        path: path.to_owned(),
+        column: column.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let length = file.metadata().map_err(|source| StoreError::Read { path: path.to_owned(), source })?.len();
+    let mut ranges = Vec::new();
+    let mut rows = 0_usize;
+    for group in footer.row_groups() {
+        let group_rows = u32::try_from(group.num_rows()).map_err(|_| damaged("*", "a row group has too many rows"))?;
+        rows += group_rows as usize;
+        for chunk in group.columns() {
+            let name = || chunk.column_path().string();
+            let range = range_of(chunk).filter(|range| range.start >= 4 && range.end <= length);
+            ranges.push(range.ok_or_else(|| damaged(&name(), "its bytes lie outside the file"))?);
+            if chunk.num_values() < i64::from(group_rows) {
+                return Err(damaged(&name(), "it has fewer values than there are rows"));
+            }
+        }
+    }
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    if ranges.windows(2).any(|pair| pair[0].end > pair[1].start) {
+        return Err(damaged("*", "two columns claim the same bytes"));
+    }
+    if i64::try_from(rows) != Ok(footer.file_metadata().num_rows()) {
+        return Err(damaged("*", "the row groups do not add up to the file's rows"));
+    }
+    Ok(rows)
+}
+
+/// Where a chunk's bytes lie.
+pub(super) fn range_of(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let first = chunk.data_page_offset().min(chunk.dictionary_page_offset().unwrap_or(i64::MAX));
+    let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+    let (start, length) = (u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
+    let end = start.checked_add(length)?;
+    (first >= 0 && (chunk.data_page_offset() as u64) < end.max(1)).then_some(start..end)
+}
+
+/// A file read at given places, so that several readers can share it.
+#[derive(Debug)]
+pub(super) struct Positioned(pub Arc<File>);
+
+impl Length for Positioned {
+    fn len(&self) -> u64 {
+        self.0.metadata().map_or(0, |about| about.len())
+    }
+}
+
+impl ChunkReader for Positioned {
+    type T = io::BufReader<From>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(io::BufReader::new(From { file: self.0.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len()) {
+            return Err(ParquetError::EOF("the range reaches beyond the end of the file".into()));
+        }
+        let mut buffer = vec![0; length];
+        read_at(&self.0, &mut buffer, start)?;
+        Ok(buffer.into())
+    }
+}
+
+/// Reads a file from a place onwards.
+#[derive(Debug)]
+pub(super) struct From {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for From {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = read_some(&self.file, buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(unix)]
+fn read_some(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}
+
+#[cfg(windows)]
+fn read_some(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, at)
+}
+
+/// Fills a buffer from a place in a file.
+pub(super) fn read_at(file: &File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match read_some(file, buffer, at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => (buffer, at) = (&mut buffer[read..], at + read as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

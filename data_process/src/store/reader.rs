@@ -1,0 +1,271 @@
+//! An open store.
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::AsArray;
+use arrow::datatypes::UInt8Type;
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+
+use super::meta::{ColumnMeta, Meta, Origin, Vocabulary};
+use super::part::Part;
+use super::vectors::Vectors;
+use super::writer::hex;
+use super::{Provenance, StoreError, Structure, VectorColumn, decode};
+use crate::pair::GraphPair;
+use crate::schema;
+
+/// An open store: footers read and checked against the contract; columns are mapped or decoded when asked for.
+///
+/// It holds its files open, so that it stays what it was when somebody writes a new store under its name.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    folder: bool,
+    parts: Vec<Part>,
+    left: usize,
+    entities: usize,
+    names: [String; 2],
+    columns: Vec<VectorColumn>,
+}
+
+impl Store {
+    /// Opens a store: a Parquet file or a folder of `part-*.parquet`.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let about = std::fs::metadata(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        let files = if about.is_dir() { part_files(path)? } else { vec![path.to_owned()] };
+        let mut parts: Vec<Part> = Vec::with_capacity(files.len());
+        let mut entities = 0;
+        for file in files {
+            let part = Part::open(&file, entities)?;
+            if let Some(first) = parts.first() {
+                same_columns(first, &part)?;
+            }
+            entities += part.rows;
+            parts.push(part);
+        }
+        if u32::try_from(entities).is_err() {
+            return Err(StoreError::TooMany { entities });
+        }
+        let mut store = Self {
+            path: path.to_owned(),
+            folder: about.is_dir(),
+            parts,
+            left: 0,
+            entities,
+            names: ["left".to_owned(), "right".to_owned()],
+            columns: Vec::new(),
+        };
+        store.read_meta()?;
+        store.columns = store.list_columns()?;
+        Ok(store)
+    }
+
+    fn read_meta(&mut self) -> Result<(), StoreError> {
+        let Some(meta) = self.parts.first().and_then(|part| part.meta.as_ref()) else {
+            self.left = self.count_left()?;
+            return Ok(());
+        };
+        let [left, right] = meta.entities;
+        let expected = left.saturating_add(right);
+        if expected != self.entities {
+            return Err(StoreError::Rows { path: self.path.clone(), expected, found: self.entities });
+        }
+        self.left = left;
+        self.names.clone_from(&meta.graphs);
+        Ok(())
+    }
+
+    /// Rows of the left graph, for a store whose metadata another tool has dropped.
+    fn count_left(&self) -> Result<usize, StoreError> {
+        let mut left = 0;
+        for part in &self.parts {
+            for batch in part.batches(&["side"], false)? {
+                let (_, batch) = batch?;
+                let sides = batch.column(0).as_primitive_opt::<UInt8Type>();
+                left += sides.map_or(0, |sides| sides.iter().filter(|side| *side == Some(0)).count());
+            }
+        }
+        Ok(left)
+    }
+
+    fn list_columns(&self) -> Result<Vec<VectorColumn>, StoreError> {
+        let Some(part) = self.parts.first() else { return Ok(Vec::new()) };
+        let describe = |(name, width): (&str, usize)| {
+            let said = part.meta.as_ref().and_then(|meta| meta.columns.get(name));
+            let present = match said.filter(|said| self.plausible(name, said)) {
+                Some(said) => said.present,
+                None => self.count_present(name, width)?,
+            };
+            let provenance = said.map(|said| said.provenance.clone());
+            Ok(VectorColumn { name: name.to_owned(), width, present, provenance })
+        };
+        part.vector_columns().map(describe).collect()
+    }
+
+    /// Whether what the metadata says of a column agrees with the null counts of the footers.
+    fn plausible(&self, name: &str, said: &ColumnMeta) -> bool {
+        let nulls = |part: &Part| {
+            let leaf = part.vector_leaf(name)?.leaf;
+            part.chunks(leaf).map(|(_, chunk)| chunk.statistics()?.null_count_opt()).sum::<Option<u64>>()
+        };
+        let nulls = self.parts.iter().map(nulls).sum::<Option<u64>>();
+        let [left, right] = said.present;
+        left <= self.left && nulls.is_some_and(|nulls| (left + right) as u64 + nulls == self.entities as u64)
+    }
+
+    fn count_present(&self, name: &str, width: usize) -> Result<[usize; 2], StoreError> {
+        let vectors = Vectors::open(&self.parts, name, width)?;
+        let left = vectors.rows().partition_point(|&row| (row as usize) < self.left);
+        Ok([left, vectors.rows().len() - left])
+    }
+
+    /// The path it was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is a folder of parts.
+    pub fn is_folder(&self) -> bool {
+        self.folder
+    }
+
+    /// Entities of both graphs.
+    pub fn entities(&self) -> usize {
+        self.entities
+    }
+
+    /// Entities of the left graph; ids below this are left.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The names of the left and the right graph.
+    pub fn graph_names(&self) -> [&str; 2] {
+        [&self.names[0], &self.names[1]]
+    }
+
+    /// Where the graphs came from, if the store says.
+    pub fn origin(&self) -> Option<&Origin> {
+        Some(&self.parts.first()?.meta.as_ref()?.origin)
+    }
+
+    /// Hexadecimal fingerprint that changes whenever the content of the store changes (from the footers, not the data).
+    ///
+    /// Two stores written from the same content by the same version have the same fingerprint. Where another tool has
+    /// dropped the digests kept in the metadata, the footers' sizes, counts and statistics stand in for them.
+    pub fn fingerprint(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut add = |text: &str| digest.update([text.as_bytes(), b"\0"].concat());
+        add(&schema::contract().version.to_string());
+        add(&self.names[0]);
+        add(&self.names[1]);
+        for part in &self.parts {
+            add(&format!("{} {}", part.rows, self.left));
+            match &part.meta {
+                Some(meta) if !meta.sha256.is_empty() => {
+                    add(&meta.sha256);
+                    for (name, column) in &meta.columns {
+                        add(&format!("{name} {} {}", column.width, column.sha256));
+                    }
+                }
+                _ => add(&format!("{:?}", part.footer.row_groups())),
+            }
+        }
+        hex(&digest.finalize())
+    }
+
+    /// The vector columns, in file order.
+    pub fn vector_columns(&self) -> &[VectorColumn] {
+        &self.columns
+    }
+
+    /// One vector column.
+    pub fn column(&self, name: &str) -> Result<&VectorColumn, StoreError> {
+        self.columns.iter().find(|column| column.name == name).ok_or_else(|| StoreError::NoColumn {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            present: self.columns.iter().map(|column| column.name.clone()).collect(),
+        })
+    }
+
+    /// Decodes what training needs.
+    pub fn structure(&self) -> Result<Structure, StoreError> {
+        decode::structure(self)
+    }
+
+    /// Entity identifiers in id order.
+    pub fn uris(&self) -> Result<Vec<Box<str>>, StoreError> {
+        decode::uris(self)
+    }
+
+    /// Decodes everything but the vectors; equal to what was written, in [`super::grouped`] order.
+    pub fn pair(&self) -> Result<GraphPair, StoreError> {
+        decode::pair(self)
+    }
+
+    /// A vector column, mapped where the file allows it.
+    pub fn vectors(&self, name: &str) -> Result<Vectors, StoreError> {
+        Vectors::open(&self.parts, name, self.column(name)?.width)
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn vocabulary(&self) -> Result<Vocabulary, StoreError> {
+        self.parts.first().map_or_else(|| Ok(Vocabulary::default()), |part| Vocabulary::read(&part.footer, &part.path))
+    }
+
+    /// What a part says of itself, or what it would say if another tool had not dropped it.
+    pub(super) fn meta_of(&self, part: &Part) -> Meta {
+        if let Some(meta) = &part.meta {
+            return meta.clone();
+        }
+        let about = |column: &VectorColumn| {
+            let (width, present) = (column.width, column.present);
+            (
+                column.name.clone(),
+                ColumnMeta { width, present, sha256: String::new(), provenance: Provenance::default() },
+            )
+        };
+        Meta {
+            version: schema::contract().version,
+            humea: env!("CARGO_PKG_VERSION").to_owned(),
+            created: 0,
+            graphs: self.names.clone(),
+            entities: [self.left, self.entities - self.left],
+            origin: Origin::default(),
+            sha256: String::new(),
+            columns: self.columns.iter().map(about).collect::<IndexMap<_, _>>(),
+        }
+    }
+}
+
+/// The parts in a folder, in order.
+fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = std::fs::read_dir(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+    let is_part = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("part-") && name.ends_with(".parquet")
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_part).collect();
+    files.sort_unstable();
+    if files.is_empty() { Err(StoreError::NoParts { path: path.to_owned() }) } else { Ok(files) }
+}
+
+fn same_columns(first: &Part, part: &Part) -> Result<(), StoreError> {
+    let describe = |part: &Part| -> Vec<String> {
+        let fields = part.schema.fields().iter();
+        fields.map(|field| format!("`{}` {}", field.name(), schema::type_name(field.data_type()))).collect()
+    };
+    let (expected, found) = (describe(first), describe(part));
+    let missing = expected.iter().find(|column| !found.contains(column)).map(|column| format!("it lacks {column}"));
+    let further = found.iter().find(|column| !expected.contains(column)).map(|column| format!("it also has {column}"));
+    match missing.or(further) {
+        None => Ok(()),
+        Some(difference) => {
+            Err(StoreError::PartsDiffer { path: part.path.clone(), first: first.path.clone(), difference })
+        }
+    }
+}

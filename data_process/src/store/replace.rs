@@ -1,0 +1,208 @@
+//! Nothing is written in place: a store is written beside its name, synced, and takes the name in one step. Whoever had
+//! the old one open keeps it. Two writers take turns.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use super::StoreError;
+
+/// Locks an existing store against other writers until the returned file is dropped; waits for its turn.
+///
+/// The store itself is locked (no lock file stays behind). When it was replaced while we waited, the new one is locked.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Lock { path: path.to_owned(), source };
+    loop {
+        let file = File::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                log::warn!("waiting for another process that is writing {}", path.display());
+                file.lock().map_err(failed)?;
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if same(&file, path).map_err(failed)? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn same(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let key = |about: fs::Metadata| (about.dev(), about.ino());
+    match fs::metadata(path) {
+        Ok(about) => Ok(key(about) == key(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn same(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// The folder a path lies in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `.name.`, with which temporary files of a store begin.
+fn prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+const SUFFIX: &str = ".tmp";
+
+/// A new file that will take the name `path`.
+#[derive(Debug)]
+pub(super) struct Pending {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Pending {
+    /// Creates it beside `path`, and removes what killed writers left there.
+    pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Write { path: path.to_owned(), source };
+        sweep(path);
+        let mut builder = tempfile::Builder::new();
+        let prefix = prefix(path);
+        builder.prefix(&prefix).suffix(SUFFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder(path)).map_err(failed)?;
+        // Marks it as in use, see `sweep`.
+        file.as_file().try_lock().ok();
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The file to write to.
+    pub(super) fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Makes it durable and gives it its name.
+    pub(super) fn publish(self) -> Result<(), StoreError> {
+        let Self { file, path } = self;
+        let publish = || {
+            file.as_file().sync_all()?;
+            if let Ok(old) = fs::metadata(&path).filter_file() {
+                file.as_file().set_permissions(old.permissions())?;
+            }
+            file.persist(&path).map_err(|error| error.error)?;
+            sync_folder(folder(&path))
+        };
+        publish().map_err(|source| StoreError::Write { path: path.clone(), source })
+    }
+}
+
+trait FilterFile {
+    fn filter_file(self) -> io::Result<fs::Metadata>;
+}
+
+impl FilterFile for io::Result<fs::Metadata> {
+    /// A folder is not replaced by a file, and its permissions are not a file's.
+    fn filter_file(self) -> io::Result<fs::Metadata> {
+        self.and_then(|about| if about.is_file() { Ok(about) } else { Err(io::ErrorKind::IsADirectory.into()) })
+    }
+}
+
+/// Removes temporary files of killed writers: those nobody holds locked.
+fn sweep(path: &Path) {
+    let prefix = prefix(path);
+    let Ok(entries) = fs::read_dir(folder(path)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
+            && name.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+        if ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            log::debug!("removing {}, left by a writer that was killed", entry.path().display());
+            let whole = entry.path();
+            drop(if whole.is_dir() { fs::remove_dir_all(whole) } else { fs::remove_file(whole) });
+        }
+    }
+}
+
+/// A new folder that will take the name `path`.
+#[derive(Debug)]
+pub(super) struct PendingFolder {
+    folder: TempDir,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl PendingFolder {
+    /// Creates it beside `path`.
+    pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
+        sweep(path);
+        let create = || {
+            let mut builder = tempfile::Builder::new();
+            let prefix = prefix(path);
+            builder.prefix(&prefix).suffix(SUFFIX);
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+            let folder = builder.tempdir_in(self::folder(path))?;
+            let lock = File::open(folder.path())?;
+            lock.try_lock().ok();
+            Ok((folder, lock))
+        };
+        let (folder, lock) = create().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        Ok(Self { folder, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where to write the parts.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives it its name; an old store of that name is removed.
+    pub(super) fn publish(self) -> Result<(), StoreError> {
+        let Self { folder, path, _lock } = self;
+        let publish = || {
+            sync_folder(folder.path())?;
+            if path.exists() {
+                exchange(folder.path(), &path)?;
+            } else {
+                fs::rename(folder.path(), &path)?;
+            }
+            sync_folder(self::folder(&path))?;
+            let old = folder.keep();
+            if old.is_dir() {
+                fs::remove_dir_all(old)?;
+            } else if old.exists() {
+                fs::remove_file(old)?;
+            }
+            Ok(())
+        };
+        publish().map_err(|source| StoreError::Write { path: path.clone(), source })
+    }
+}
+
+/// Swaps two names in one step.
+#[cfg(target_os = "linux")]
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE)?)
+}
+
+/// Swaps two names in three steps: other systems have no single one.
+#[cfg(not(target_os = "linux"))]
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    let aside = new.with_extension("old");
+    fs::rename(old, &aside)?;
+    fs::rename(new, old)?;
+    fs::rename(aside, new)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,225 @@
+//! Writes a new store: ordinary columns through the Parquet writer, vector columns built by hand, joined by [`super::assembly`].
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter, ArrowWriter, encode_arrow_schema};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use sha2::{Digest, Sha256};
+
+use super::assembly::{Assembly, Bytes, VectorChunk};
+use super::meta::{ColumnMeta, META_KEY, Meta, Origin, Vocabulary};
+use super::replace::Pending;
+use super::table::Table;
+use super::{NewVectors, StoreError, levels};
+use crate::pair::GraphPair;
+use crate::schema;
+
+/// How a file is laid out. Memory while writing: the encoded ordinary columns of one row group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Most rows in a row group.
+    pub group_rows: usize,
+    /// Most bytes of text and lists in a row group.
+    pub group_bytes: usize,
+    /// Most bytes in a page of vectors: page sizes are signed 32-bit numbers.
+    pub page_bytes: usize,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { group_rows: 1 << 20, group_bytes: 512 << 20, page_bytes: i32::MAX as usize - (1 << 20) }
+    }
+}
+
+impl Layout {
+    /// Rows of a row group such that each vector column's part of it is one page.
+    fn rows_for(self, vectors: &[NewVectors<'_>]) -> usize {
+        let widest = vectors.iter().map(|column| column.width).max().unwrap_or(0);
+        self.group_rows.min(self.page_bytes / (4 * widest + 6)).max(1)
+    }
+}
+
+/// Writes a new store.
+pub(super) fn write(
+    path: &Path,
+    pair: &GraphPair,
+    vectors: &[NewVectors<'_>],
+    origin: &Origin,
+    layout: Layout,
+) -> Result<(), StoreError> {
+    let table = Table::new(pair)?;
+    check_vectors(vectors, pair.entities())?;
+    let mut pending = Pending::new(path)?;
+    let meta = Meta::new(pair, origin);
+    write_file(pending.file(), &table, pair, vectors, meta, layout).map_err(|source| encode_error(path, source))?;
+    pending.publish()
+}
+
+/// The error for a file that could not be put together.
+pub(super) fn encode_error(path: &Path, source: ParquetError) -> StoreError {
+    let path = path.to_owned();
+    match source {
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(source) => StoreError::Write { path, source: *source },
+            Err(cause) => StoreError::Encode { path, source: ParquetError::External(cause) },
+        },
+        source => StoreError::Encode { path, source },
+    }
+}
+
+/// Checks vectors against the number of entities and each other.
+pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Result<(), StoreError> {
+    for (position, column) in vectors.iter().enumerate() {
+        let NewVectors { name, width, rows, values, .. } = *column;
+        let owned = || name.to_owned();
+        if name.is_empty() || schema::is_ordinary(name) {
+            return Err(StoreError::ColumnName { name: owned() });
+        }
+        if vectors[..position].iter().any(|other| other.name == name) {
+            return Err(StoreError::Twice { name: owned() });
+        }
+        if !(1..=1 << 24).contains(&width) || rows.len().checked_mul(width) != Some(values.len()) {
+            return Err(StoreError::Shape { name: owned(), rows: rows.len(), width, values: values.len() });
+        }
+        let wrong = |&at: &usize| rows[at] as usize >= entities || (at > 0 && rows[at] <= rows[at - 1]);
+        if let Some(at) = (0..rows.len()).find(wrong) {
+            return Err(StoreError::VectorRows { name: owned(), position: at, row: rows[at], entities });
+        }
+    }
+    Ok(())
+}
+
+fn write_file(
+    file: &mut File,
+    table: &Table<'_>,
+    pair: &GraphPair,
+    vectors: &[NewVectors<'_>],
+    mut meta: Meta,
+    layout: Layout,
+) -> Result<(), ParquetError> {
+    let mut fields = schema::ordinary_fields();
+    fields.extend(vectors.iter().map(|column| schema::vector_field(column.name, column.width)));
+    let schema = Schema::new(fields);
+    let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
+    let mut assembly = Assembly::new(file, parquet, layout.page_bytes)?;
+    let mut digest = Sha256::new();
+    for rows in table.groups(layout.rows_for(vectors), layout.group_bytes) {
+        copy_ordinary(&mut assembly, &table.batch(rows.clone())?, &mut digest)?;
+        for column in vectors {
+            assembly.vectors(&chunk_of(column, &rows))?;
+        }
+        assembly.end_group(rows.len())?;
+    }
+    meta.sha256 = hex(&digest.finalize());
+    for column in vectors {
+        meta.columns.insert(column.name.to_owned(), column_meta(column, pair.left.entities.len(), 0..pair.entities()));
+    }
+    assembly.finish(key_values(&schema, &meta, Vocabulary::of(pair).key_value())?)?;
+    Ok(())
+}
+
+/// The key-value metadata of a file.
+pub(super) fn key_values(
+    schema: &Schema,
+    meta: &Meta,
+    others: impl IntoIterator<Item = KeyValue>,
+) -> Result<Vec<KeyValue>, ParquetError> {
+    let text = serde_json::to_string(meta).map_err(|error| ParquetError::External(Box::new(error)))?;
+    let mut pairs = vec![
+        KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(schema)),
+        KeyValue::new(META_KEY.to_owned(), text),
+    ];
+    pairs.extend(others);
+    Ok(pairs)
+}
+
+/// Encodes one row group's ordinary columns in memory and appends them.
+fn copy_ordinary(
+    assembly: &mut Assembly<&mut File>,
+    batch: &RecordBatch,
+    digest: &mut Sha256,
+) -> Result<(), ParquetError> {
+    let (bytes, footer) = encode_ordinary(batch)?;
+    for chunk in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let (start, length) = chunk.byte_range();
+        digest.update(&bytes[start as usize..(start + length) as usize]);
+        assembly.copy(Bytes::Memory(&bytes), chunk)?;
+    }
+    Ok(())
+}
+
+/// Encodes a batch as a Parquet file of one row group.
+pub(super) fn encode_ordinary(batch: &RecordBatch) -> Result<(Vec<u8>, ParquetMetaData), ParquetError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    let footer = writer.close()?;
+    Ok((bytes, footer))
+}
+
+/// The part of a vector column that belongs to some rows.
+pub(super) fn chunk_of<'a>(column: &NewVectors<'a>, ids: &Range<usize>) -> VectorChunk<'a> {
+    let (start, end) = span(column.rows, ids);
+    VectorChunk {
+        runs: levels::runs_of(&column.rows[start..end], ids.start, ids.len()),
+        width: column.width,
+        floats: vec![&column.values[start * column.width..end * column.width]],
+    }
+}
+
+/// Positions in `rows` of the ids in a range.
+fn span(rows: &[u32], ids: &Range<usize>) -> (usize, usize) {
+    let before = |id: usize| rows.partition_point(|&row| (row as usize) < id);
+    (before(ids.start), before(ids.end))
+}
+
+/// What a file says of a vector column; `ids` are the file's rows.
+pub(super) fn column_meta(column: &NewVectors<'_>, left: usize, ids: Range<usize>) -> ColumnMeta {
+    let on_left = column.rows.partition_point(|&row| (row as usize) < left);
+    let (start, end) = span(column.rows, &ids);
+    ColumnMeta {
+        width: column.width,
+        present: [on_left, column.rows.len() - on_left],
+        sha256: vectors_digest(&column.rows[start..end], &column.values[start * column.width..end * column.width]),
+        provenance: column.provenance.clone(),
+    }
+}
+
+/// SHA-256 over rows and floats, both little-endian.
+pub(super) fn vectors_digest(rows: &[u32], floats: &[f32]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(bytemuck::cast_slice::<u32, u8>(rows));
+    digest.update(bytemuck::cast_slice::<f32, u8>(floats));
+    hex(&digest.finalize())
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// The Arrow field of a vector column, as a Parquet type.
+pub(super) fn vector_type(field: &Field) -> Result<parquet::schema::types::TypePtr, ParquetError> {
+    let one = ArrowSchemaConverter::new().convert(&Schema::new(vec![field.clone()]))?;
+    let first = one.root_schema().get_fields().first().cloned();
+    first.ok_or_else(|| ParquetError::General("an empty schema".into()))
+}
