@@ -17,3 +17,4 @@ pub mod store;
 pub mod texts;
 pub mod values;
 pub mod vectors;
+pub mod words;
