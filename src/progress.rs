@@ -52,6 +52,10 @@ impl Observer for Bars {
             Event::Finished => self.bar().finish_and_clear(),
         }
     }
+
+    fn stopped(&self) -> bool {
+        crate::interrupt::requested()
+    }
 }
 
 fn style(bounded: bool, unit: Unit) -> ProgressStyle {

@@ -33,6 +33,11 @@ pub enum Unit {
 pub trait Observer: Send + Sync {
     /// Called for each event, in order within one thread.
     fn on(&self, event: Event<'_>);
+
+    /// Whether the user has asked to stop; long loops ask between two steps and end with their error's `Interrupted`.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// An observer that ignores everything.

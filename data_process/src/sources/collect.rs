@@ -1,0 +1,159 @@
+//! A graph while its files are being read: names become numbers, and what was said before is not stored again.
+
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
+
+use super::SourceError;
+use super::lines::Outcome;
+use super::literal::Literal;
+use crate::pair::{Fact, Graph, Names, Triple};
+
+type Set<T> = IndexSet<T, FxBuildHasher>;
+
+/// A graph that still grows. Entities are numbered in order of appearance until [`Self::sorted`] or [`Self::in_order`].
+#[derive(Debug, Default)]
+pub(super) struct Growing {
+    name: String,
+    entities: Names,
+    relations: Names,
+    triples: Set<Triple>,
+    attributes: Names,
+    facts: Set<Fact>,
+    tags: Names,
+}
+
+impl Growing {
+    /// An empty graph.
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// A graph whose entities are all known beforehand.
+    pub(super) fn with_entities(name: &str, entities: Names) -> Self {
+        Self { name: name.to_owned(), entities, ..Self::default() }
+    }
+
+    /// The number of an entity already seen.
+    pub(super) fn find(&self, uri: &str) -> Option<u32> {
+        self.entities.get_index_of(uri).map(|number| number as u32)
+    }
+
+    /// The entity's number; an unseen one gets the next.
+    pub(super) fn entity(&mut self, uri: &str) -> u32 {
+        number(&mut self.entities, uri)
+    }
+
+    /// Adds an edge between two entities by their names.
+    pub(super) fn triple(&mut self, head: &str, relation: &str, tail: &str) -> Outcome {
+        let (head, tail) = (self.entity(head), self.entity(tail));
+        self.edge(head, relation, tail)
+    }
+
+    /// Adds an edge between two entities by their numbers.
+    pub(super) fn edge(&mut self, head: u32, relation: &str, tail: u32) -> Outcome {
+        let relation = number(&mut self.relations, relation);
+        kept(self.triples.insert(Triple { head, relation, tail }))
+    }
+
+    /// Adds a literal of an entity.
+    pub(super) fn fact(&mut self, entity: u32, attribute: &str, literal: Literal<'_>) -> Outcome {
+        let attribute = number(&mut self.attributes, attribute);
+        let datatype = literal.datatype.map(|tag| number(&mut self.tags, tag));
+        let lang = literal.lang.map(|tag| number(&mut self.tags, tag));
+        kept(self.facts.insert(Fact { entity, attribute, value: literal.value.into(), datatype, lang }))
+    }
+
+    /// The graph with its entities in the byte order of their identifiers, so that nothing about the order of the
+    /// source's lines reaches an id, a feature or a tie-break.
+    pub(super) fn sorted(self) -> Result<Graph, SourceError> {
+        let mut graph = self.in_order()?;
+        let mut order: Vec<u32> = (0..graph.entities.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| graph.entities[a as usize].cmp(&graph.entities[b as usize]));
+        let mut rank = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            rank[old as usize] = new as u32;
+        }
+        for triple in &mut graph.triples {
+            triple.head = rank[triple.head as usize];
+            triple.tail = rank[triple.tail as usize];
+        }
+        for fact in &mut graph.facts {
+            fact.entity = rank[fact.entity as usize];
+        }
+        graph.entities.sort_unstable();
+        Ok(graph)
+    }
+
+    /// The graph with its entities in the order in which they were added.
+    pub(super) fn in_order(self) -> Result<Graph, SourceError> {
+        fits(&self.name, "entities", self.entities.len())?;
+        fits(&self.name, "triples", self.triples.len())?;
+        Ok(Graph {
+            name: self.name,
+            entities: self.entities,
+            labels: Vec::new(),
+            relations: self.relations,
+            triples: self.triples.into_iter().collect(),
+            attributes: self.attributes,
+            facts: self.facts.into_iter().collect(),
+            tags: self.tags,
+        })
+    }
+}
+
+fn number(names: &mut Names, name: &str) -> u32 {
+    let found = names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.into()).0);
+    found as u32
+}
+
+/// Whether something was new.
+pub(super) fn kept(new: bool) -> Outcome {
+    if new { Outcome::Kept } else { Outcome::Repeated }
+}
+
+fn fits(graph: &str, what: &'static str, count: usize) -> Result<(), SourceError> {
+    if count <= u32::MAX as usize {
+        return Ok(());
+    }
+    Err(SourceError::TooMany { graph: graph.to_owned(), what, limit: u32::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn sorting_moves_every_reference_with_its_entity() {
+        let mut growing = Growing::new("G");
+        assert_eq!(growing.triple("zebra", "eats", "apple"), Outcome::Kept);
+        assert_eq!(growing.triple("zebra", "eats", "apple"), Outcome::Repeated);
+        let zebra = growing.entity("zebra");
+        growing.fact(zebra, "height", Literal::plain("1.3"));
+        let graph = growing.sorted().unwrap();
+        assert_eq!(graph.entities.iter().map(|uri| &**uri).collect::<Vec<_>>(), ["apple", "zebra"]);
+        assert_eq!(graph.triples, [Triple { head: 1, relation: 0, tail: 0 }]);
+        assert_eq!(graph.facts[0].entity, 1);
+    }
+
+    #[test]
+    fn the_order_of_lines_never_reaches_an_entity_number() {
+        let lines = [("a", "b"), ("c", "a"), ("b", "c")];
+        let read = |order: &[usize]| {
+            let mut growing = Growing::new("G");
+            for &line in order {
+                growing.triple(lines[line].0, "r", lines[line].1);
+            }
+            growing.sorted().unwrap().entities
+        };
+        assert_eq!(read(&[0, 1, 2]).as_slice(), read(&[2, 1, 0]).as_slice());
+    }
+
+    #[test]
+    fn more_than_32_bits_of_entities_are_refused() {
+        assert!(fits("G", "entities", u32::MAX as usize).is_ok());
+        let error = fits("G", "entities", u32::MAX as usize + 1).unwrap_err();
+        assert!(matches!(error, SourceError::TooMany { what: "entities", .. }), "{error}");
+    }
+}
