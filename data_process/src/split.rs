@@ -113,7 +113,7 @@ pub fn shuffled(count: usize, seed: u32) -> Vec<usize> {
 }
 
 /// A number from 0 to `most`: draws are masked to its width, and those still beyond it thrown away.
-fn up_to(random: &mut Mt19937, most: u32) -> u32 {
+fn up_to(random: &mut Mt, most: u32) -> u32 {
     let mask = u32::MAX >> most.leading_zeros();
     loop {
         let drawn = random.next_u32() & mask;
@@ -125,8 +125,6 @@ fn up_to(random: &mut Mt19937, most: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     fn rate(share: f64) -> Rate {

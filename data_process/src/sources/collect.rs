@@ -1,5 +1,7 @@
 //! A graph while its files are being read: names become numbers, and what was said before is not stored again.
 
+use std::path::Path;
+
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 
@@ -8,7 +10,11 @@ use super::lines::Outcome;
 use super::literal::Literal;
 use crate::pair::{Fact, Graph, Names, Triple};
 
-type Set<T> = IndexSet<T, FxBuildHasher>;
+/// Distinct things in the order in which they first came.
+pub(super) type Set<T> = IndexSet<T, FxBuildHasher>;
+
+/// Links between two graphs while they are being read: `(left entity, right entity)`.
+pub(super) type Links = Set<(u32, u32)>;
 
 /// A graph that still grows. Entities are numbered in order of appearance until [`Self::sorted`] or [`Self::in_order`].
 #[derive(Debug, Default)]
@@ -111,17 +117,25 @@ pub(super) fn kept(new: bool) -> Outcome {
     if new { Outcome::Kept } else { Outcome::Repeated }
 }
 
+/// The number of an entity that must be known, or an error that names the file and line that ask for it.
+pub(super) fn known(graph: &Graph, uri: &str, path: &Path, line: u64) -> Result<u32, SourceError> {
+    graph.entities.get_index_of(uri).map(|number| number as u32).ok_or_else(|| SourceError::UnknownEntity {
+        path: path.to_owned(),
+        line,
+        graph: graph.name.clone(),
+        entity: uri.to_owned(),
+    })
+}
+
 fn fits(graph: &str, what: &'static str, count: usize) -> Result<(), SourceError> {
-    if count <= u32::MAX as usize {
-        return Ok(());
+    match u32::try_from(count) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(SourceError::TooMany { graph: graph.to_owned(), what, limit: u32::MAX }),
     }
-    Err(SourceError::TooMany { graph: graph.to_owned(), what, limit: u32::MAX })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     #[test]

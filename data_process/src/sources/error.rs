@@ -11,7 +11,7 @@ use crate::fault::{Fault, Kind};
 #[non_exhaustive]
 pub enum SourceError {
     /// Files of the source are not there.
-    #[error("missing: {}\n{advice}", .files.iter().map(|file| format!("\n  {}", file.display())).collect::<String>())]
+    #[error("missing:\n  {}\n{advice}", .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("\n  "))]
     Missing {
         /// Each missing file, at the place where it was looked for.
         files: Vec<PathBuf>,
@@ -108,6 +108,18 @@ pub enum SourceError {
         line: u64,
         /// The id or identifier.
         what: String,
+    },
+    /// A split names two entities that the store does not link.
+    #[error(
+        "{path}:{line}: {link} are not a link of the store; was the store made from the files this split belongs to?"
+    )]
+    NotALink {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The two entities as written.
+        link: String,
     },
     /// A graph has more entities than a row number can count.
     #[error("{graph} has more than {limit} different {what}; this version numbers them with 32 bits")]

@@ -14,10 +14,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashSet;
-
-use super::collect::{Growing, kept};
-use super::lines::{self, Line, Outcome};
+use super::collect::{Growing, Links, kept, known};
+use super::lines::{self, Outcome};
 use super::literal::Literal;
 use super::{FileReport, Loaded, Report, SourceError};
 use crate::event::{Event, Observer, Unit};
@@ -122,6 +120,7 @@ fn read_files(files: &[PathBuf; 5], pair: Pair, observer: &dyn Observer) -> Resu
     );
     let ((left, left_reports), (right, right_reports)) = (left?, right?);
     let (links, links_report) = same_as(links, &left, &right, observer)?;
+    let links = links.into_iter().collect();
     let files = left_reports.into_iter().chain(right_reports).chain([links_report]).collect();
     Ok(Loaded { pair: GraphPair { left, right, links }, report: Report { files } })
 }
@@ -192,34 +191,19 @@ fn number(line: &str) -> Option<(&str, &str, Literal<'_>)> {
     whole.then_some((entity, attribute, Literal::plain(value)))
 }
 
-type Links = Vec<(u32, u32)>;
-
 fn same_as(
     path: &Path,
     left: &Graph,
     right: &Graph,
     observer: &dyn Observer,
 ) -> Result<(Links, FileReport), SourceError> {
-    let (mut links, mut seen) = (Vec::new(), FxHashSet::default());
+    let mut links = Links::default();
     let report = lines::read(path, observer, |line| {
         let Some((head, "<SameAs>", tail)) = statement(line.text) else { return Ok(Outcome::Unreadable(LINK)) };
-        let link = (known(left, head, path, line)?, known(right, tail, path, line)?);
-        let new = seen.insert(link);
-        if new {
-            links.push(link);
-        }
-        Ok(kept(new))
+        let link = (known(left, head, path, line.number)?, known(right, tail, path, line.number)?);
+        Ok(kept(links.insert(link)))
     })?;
     Ok((links, report))
-}
-
-fn known(graph: &Graph, uri: &str, path: &Path, line: Line<'_>) -> Result<u32, SourceError> {
-    graph.entities.get_index_of(uri).map(|number| number as u32).ok_or_else(|| SourceError::UnknownEntity {
-        path: path.to_owned(),
-        line: line.number,
-        graph: graph.name.clone(),
-        entity: uri.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -7,12 +7,19 @@
 //! | module | format |
 //! |---|---|
 //! | [`mmkb`] | FB15K, DB15K and YAGO15K as their authors publish them |
+//! | [`id_files`] | `ent_ids_1/2`, `triples_1/2`, … (DBP15K and the converted MMKB folders of other projects) |
+//! | [`openea`] | `rel_triples_1/2`, `attr_triples_1/2`, `ent_links` |
+//! | [`published`] | splits: `train_links`, `valid_links`, `test_links`, or `sup_ent_ids`, `ref_ent_ids` |
 
 mod collect;
 mod error;
+pub mod id_files;
 mod lines;
 mod literal;
 pub mod mmkb;
+pub mod openea;
+pub mod published;
+mod tables;
 
 use std::path::PathBuf;
 
