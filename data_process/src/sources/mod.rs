@@ -9,9 +9,11 @@
 //! | [`mmkb`] | FB15K, DB15K and YAGO15K as their authors publish them |
 //! | [`id_files`] | `ent_ids_1/2`, `triples_1/2`, … (DBP15K and the converted MMKB folders of other projects) |
 //! | [`openea`] | `rel_triples_1/2`, `attr_triples_1/2`, `ent_links` |
+//! | [`download`] | fetches the raw files of MMKB |
 //! | [`published`] | splits: `train_links`, `valid_links`, `test_links`, or `sup_ent_ids`, `ref_ent_ids` |
 
 mod collect;
+pub mod download;
 mod error;
 pub mod id_files;
 mod lines;
