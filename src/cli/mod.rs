@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, each `Args` and `run`.
 
 pub mod exit;
+mod prep;
 
 use std::process::ExitCode;
 
@@ -22,7 +23,9 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Prep(prep::Args),
+}
 
 fn exit_codes() -> String {
     let lines = exit::CODES.map(|(code, _, meaning)| format!("\n  {code:>3}  {meaning}"));
@@ -31,7 +34,6 @@ fn exit_codes() -> String {
 
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.
 #[expect(clippy::print_stderr, reason = "the command line prints errors")]
-#[allow(unreachable_code, unused_variables, reason = "needed only while there is no subcommand")]
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
     let cli = Cli::parse();
@@ -47,8 +49,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "each subcommand takes its own arguments out of it")]
 fn run(cli: Cli) -> Result<(), Failure> {
-    let _bars = Bars::new(cli.quiet);
-    match cli.command {}
+    let bars = Bars::new(cli.quiet);
+    match cli.command {
+        Command::Prep(args) => prep::run(args, &bars),
+    }
 }

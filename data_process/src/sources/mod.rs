@@ -21,6 +21,7 @@ mod literal;
 pub mod mmkb;
 pub mod openea;
 pub mod published;
+mod summary;
 mod tables;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::pair::GraphPair;
 const SHOWN: usize = 3;
 
 /// Two graphs as read from a source, and what became of the source's lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The graphs and their links.
     pub pair: GraphPair,
