@@ -1,0 +1,355 @@
+//! Vectors from numpy's own files: `.npy` (one matrix, rows keyed by their number) and `.npz` (named arrays).
+//!
+//! Versions 1 to 3, C and Fortran order, both byte orders. Archives may be compressed; what they unfold to is bounded.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::arrays::{self, Choice, Content, Layout, Named};
+use super::element::{Dtype, Element, Number};
+use super::error::VectorError;
+use super::pickle::value::{contiguous, elements, walk};
+use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
+
+/// The longest header that is read; numpy's are 118 bytes, but for structured types.
+const MAX_HEADER: usize = 1 << 16;
+
+/// What can be wrong with a numpy file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// The file ends too early or cannot be read on.
+    #[error("{name}: cut off or unreadable: {source}")]
+    Read {
+        /// The array.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The first bytes are not those of a numpy array.
+    #[error("{name}: it does not begin with `\\x93NUMPY`, so this is not a numpy array")]
+    Magic {
+        /// The array.
+        name: String,
+    },
+    /// The header is not the dictionary numpy writes.
+    #[error("{name}: the header is not one that numpy writes: {header:?}")]
+    Header {
+        /// The array.
+        name: String,
+        /// Its start.
+        header: String,
+    },
+    /// The element type is neither a number nor a string.
+    #[error(
+        "{name}: numpy type {descr:?} is not read; save plain floats, integers or strings, without pickled objects"
+    )]
+    Descr {
+        /// The array.
+        name: String,
+        /// The type.
+        descr: String,
+    },
+    /// The archive is damaged.
+    #[error("the archive is damaged: {source}")]
+    Archive {
+        /// Why.
+        source: zip::result::ZipError,
+    },
+}
+
+/// What the elements of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Number(Dtype),
+    Unicode { letters: usize, big_endian: bool },
+    Bytes { length: usize },
+}
+
+impl Kind {
+    fn parse(descr: &str) -> Option<Self> {
+        let big_endian = descr.starts_with('>');
+        let code = descr.trim_start_matches(['<', '>', '|', '=']);
+        if let Some(element) = Element::from_numpy(code) {
+            return Some(Self::Number(Dtype { element, big_endian }));
+        }
+        let count = code.get(1..)?.parse::<u32>().ok()? as usize;
+        match code.as_bytes().first()? {
+            b'U' => Some(Self::Unicode { letters: count, big_endian }),
+            b'S' => Some(Self::Bytes { length: count }),
+            _ => None,
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Number(dtype) => dtype.element.size(),
+            Self::Unicode { letters, .. } => letters * 4,
+            Self::Bytes { length } => length,
+        }
+    }
+
+    fn content(self) -> Content {
+        match self {
+            Self::Number(dtype) if dtype.element.is_float() => Content::Floats,
+            Self::Number(dtype) if dtype.element == Element::Bool => Content::Other,
+            _ => Content::Keys,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Header {
+    kind: Kind,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl Header {
+    fn read(name: &str, reader: &mut impl Read) -> Result<Self, NpyError> {
+        let cut = |source| NpyError::Read { name: name.to_owned(), source };
+        let mut start = [0; 8];
+        reader.read_exact(&mut start).map_err(cut)?;
+        if &start[..6] != b"\x93NUMPY" {
+            return Err(NpyError::Magic { name: name.to_owned() });
+        }
+        let mut length = [0; 4];
+        let width = if start[6] == 1 { 2 } else { 4 };
+        reader.read_exact(&mut length[..width]).map_err(cut)?;
+        let length = u32::from_le_bytes(length) as usize;
+        let mut text = vec![0; length.min(MAX_HEADER)];
+        reader.read_exact(&mut text).map_err(cut)?;
+        Self::parse(name, &String::from_utf8_lossy(&text))
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, NpyError> {
+        let wrong = || NpyError::Header { name: name.to_owned(), header: text.chars().take(120).collect() };
+        let descr = field(text, "descr").ok_or_else(wrong)?;
+        let descr = descr.split(['\'', '"']).nth(1).ok_or_else(wrong)?;
+        let fortran = match field(text, "fortran_order").ok_or_else(wrong)? {
+            rest if rest.starts_with("True") => true,
+            rest if rest.starts_with("False") => false,
+            _ => return Err(wrong()),
+        };
+        let shape = field(text, "shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).ok_or_else(wrong)?.0;
+        let axes = shape.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+        let shape =
+            axes.map(|axis| axis.trim_end_matches('L').parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+        let kind =
+            Kind::parse(descr).ok_or_else(|| NpyError::Descr { name: name.to_owned(), descr: descr.to_owned() })?;
+        Ok(Self { kind, fortran, shape })
+    }
+
+    fn outline(&self, name: &str) -> Named {
+        Named { name: name.to_owned(), shape: self.shape.clone(), content: self.kind.content() }
+    }
+
+    /// Bytes of all elements, if the machine can count them.
+    fn bytes(&self) -> Option<u64> {
+        elements(&self.shape)?.checked_mul(self.kind.size()).map(|bytes| bytes as u64)
+    }
+}
+
+/// What follows a key of the header's dictionary.
+fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("'{key}'")).or_else(|| text.split_once(&format!("\"{key}\"")))?;
+    Some(rest.trim_start().strip_prefix(':')?.trim_start())
+}
+
+/// An array in a file: its header, and the rest of its bytes yet to be read.
+struct Reading<'a, R> {
+    path: &'a Path,
+    name: &'a str,
+    header: Header,
+    reader: R,
+    /// Bytes that the file may unfold to in all.
+    allowed: u64,
+}
+
+impl<'a, R: Read> Reading<'a, R> {
+    fn start(path: &'a Path, name: &'a str, mut reader: R, allowed: u64) -> Result<Self, VectorError> {
+        let header = Header::read(name, &mut reader).map_err(|source| npy_error(path, source))?;
+        Ok(Self { path, name, header, reader, allowed })
+    }
+
+    /// The bytes of all elements; nothing is set aside before it is there.
+    fn bytes(&mut self) -> Result<Vec<u8>, VectorError> {
+        let claimed = self.header.bytes().unwrap_or(u64::MAX);
+        if claimed > self.allowed {
+            let (claimed, allowed) = (claimed / 4, self.allowed / 4);
+            return Err(VectorError::TooLarge { path: self.path.to_owned(), claimed, allowed });
+        }
+        let mut bytes = Vec::new();
+        let found = self.reader.by_ref().take(claimed).read_to_end(&mut bytes);
+        let found = found.and_then(|found| {
+            if found as u64 == claimed { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+        });
+        found.map_err(|source| npy_error(self.path, NpyError::Read { name: self.name.to_owned(), source }))?;
+        Ok(bytes)
+    }
+
+    /// Appends all elements, last axis fastest.
+    fn floats(&mut self, out: &mut Vec<f32>) -> Result<(), VectorError> {
+        let Kind::Number(dtype) = self.header.kind else { return Err(self.not_floats()) };
+        if !dtype.element.is_float() {
+            return Err(self.not_floats());
+        }
+        let bytes = self.bytes()?;
+        let (shape, size) = (&self.header.shape, dtype.element.size());
+        if !self.header.fortran || shape.len() < 2 {
+            dtype.floats(&bytes, out);
+            return Ok(());
+        }
+        walk(shape, &contiguous(shape, true), |place| dtype.floats(&bytes[place * size..(place + 1) * size], out));
+        Ok(())
+    }
+
+    fn not_floats(&self) -> VectorError {
+        VectorError::NotFloats { path: self.path.to_owned(), name: self.name.to_owned() }
+    }
+
+    fn keys(&mut self) -> Result<Keys, VectorError> {
+        let (kind, bytes) = (self.header.kind, self.bytes()?);
+        let size = kind.size();
+        if size == 0 {
+            return Err(VectorError::NotKeys { path: self.path.to_owned(), name: self.name.to_owned() });
+        }
+        let cells = bytes.chunks_exact(size);
+        Ok(match kind {
+            Kind::Number(dtype) => Keys::Ids(cells.map(|cell| integer(dtype, cell)).collect()),
+            Kind::Unicode { big_endian, .. } => Keys::Names(cells.map(|cell| unicode(cell, big_endian)).collect()),
+            Kind::Bytes { .. } => Keys::Names(cells.map(|cell| trimmed(&String::from_utf8_lossy(cell))).collect()),
+        })
+    }
+}
+
+fn integer(dtype: Dtype, cell: &[u8]) -> i64 {
+    match dtype.number(cell) {
+        Number::Int(value) => value as i64,
+        Number::Float(value) => value as i64,
+    }
+}
+
+fn unicode(cell: &[u8], big_endian: bool) -> Box<str> {
+    let letters = cell.as_chunks::<4>().0.iter();
+    let codes = letters.map(|word| if big_endian { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) });
+    let text: String = codes.map(|code| char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    trimmed(&text)
+}
+
+fn trimmed(text: &str) -> Box<str> {
+    text.trim_end_matches('\0').into()
+}
+
+fn npy_error(path: &Path, source: NpyError) -> VectorError {
+    VectorError::Npy { path: path.to_owned(), source }
+}
+
+fn open(path: &Path) -> Result<(File, u64), VectorError> {
+    let wrong = |source| VectorError::Open { path: path.to_owned(), source };
+    let file = File::open(path).map_err(wrong)?;
+    let size = file.metadata().map_err(wrong)?.len();
+    Ok((file, size))
+}
+
+/// Reads a `.npy` file: a matrix `[n, d]`, keyed 0 to n − 1.
+///
+/// # Errors
+/// If the file cannot be read or is not a matrix of floats.
+pub fn read(path: &Path) -> Result<VectorTable, VectorError> {
+    let (file, size) = open(path)?;
+    parse(path, BufReader::new(file), size)
+}
+
+/// Reads the bytes of a `.npy` file of `size` bytes; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, reader: impl Read, size: u64) -> Result<VectorTable, VectorError> {
+    let mut array = Reading::start(path, "the array", reader, size)?;
+    let shape = array.header.shape.clone();
+    if shape.len() < 2 {
+        let known = vec![format!("an array of shape {shape:?}")];
+        return Err(VectorError::NoCandidate { path: path.to_owned(), what: "vectors", known });
+    }
+    let mut values = Vec::new();
+    array.floats(&mut values)?;
+    // A matrix without floats may claim any number of rows; they are not counted out.
+    if values.is_empty() {
+        return Err(VectorError::Empty { path: path.to_owned() });
+    }
+    VectorTable::new(path, Keys::Ids((0..shape[0] as i64).collect()), shape[1..].iter().product(), values)
+}
+
+/// Reads a `.npz` file: one array per entity, or a matrix with its keys.
+///
+/// # Errors
+/// If the file cannot be read, or it is not clear which arrays are meant.
+pub fn read_npz(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
+    let (file, size) = open(path)?;
+    let archive = zip::ZipArchive::new(BufReader::new(file));
+    let archive = archive.map_err(|source| npy_error(path, NpyError::Archive { source }))?;
+    Npz { path, archive, allowed: allowance(size) }.read(choice)
+}
+
+struct Npz<'a> {
+    path: &'a Path,
+    archive: zip::ZipArchive<BufReader<File>>,
+    /// Floats that may be held in all.
+    allowed: u64,
+}
+
+impl Npz<'_> {
+    fn read(&mut self, choice: &Choice) -> Result<VectorTable, VectorError> {
+        let mut outlines = Vec::new();
+        for index in 0..self.archive.len() {
+            outlines.push(self.with(index, |name, array| Ok(array.header.outline(name)))?);
+        }
+        match arrays::layout(self.path, &outlines, choice)? {
+            Layout::PerEntity(arrays) => self.per_entity(&arrays, &outlines),
+            Layout::Matrix { vectors, keys } => self.matrix(vectors, keys),
+        }
+    }
+
+    fn per_entity(&mut self, arrays: &[usize], outlines: &[Named]) -> Result<VectorTable, VectorError> {
+        let mut table = TableBuilder::new(self.path, self.allowed);
+        for index in arrays {
+            table.push(Key::Name(&outlines[*index].name), |out| self.with(*index, |_, array| array.floats(out)))?;
+        }
+        table.finish()
+    }
+
+    fn matrix(&mut self, vectors: usize, keys: Option<usize>) -> Result<VectorTable, VectorError> {
+        let (shape, values) = self.with(vectors, |_, array| {
+            let mut values = Vec::new();
+            array.floats(&mut values)?;
+            Ok((array.header.shape.clone(), values))
+        })?;
+        if values.is_empty() {
+            return Err(VectorError::Empty { path: self.path.to_owned() });
+        }
+        let keys = match keys {
+            Some(keys) => self.with(keys, |_, array| array.keys())?,
+            None => Keys::Ids((0..shape[0] as i64).collect()),
+        };
+        VectorTable::new(self.path, keys, shape[1..].iter().product(), values)
+    }
+
+    /// Opens one array of the archive.
+    fn with<T>(
+        &mut self,
+        index: usize,
+        read: impl FnOnce(&str, &mut Reading<'_, &mut dyn Read>) -> Result<T, VectorError>,
+    ) -> Result<T, VectorError> {
+        let (path, allowed) = (self.path, self.allowed * 4);
+        let entry = self.archive.by_index(index);
+        let mut entry = entry.map_err(|source| npy_error(path, NpyError::Archive { source }))?;
+        let name = entry.name().map_err(|source| npy_error(path, NpyError::Archive { source }))?;
+        let name = name.trim_end_matches(".npy").to_owned();
+        read(&name, &mut Reading::start(path, &name, &mut entry as &mut dyn Read, allowed)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

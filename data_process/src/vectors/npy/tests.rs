@@ -1,0 +1,93 @@
+use super::*;
+use crate::vectors::fixtures::{assert_is_the_table, bytes, mutations, path, row};
+
+fn choice(column: Option<&str>, key: Option<&str>) -> Choice {
+    Choice { column: column.map(str::to_owned), key: key.map(str::to_owned) }
+}
+
+fn parse_bytes(bytes: &[u8]) -> Result<VectorTable, VectorError> {
+    parse(Path::new("v.npy"), bytes, bytes.len() as u64)
+}
+
+fn npz(bytes: &[u8]) -> Result<VectorTable, VectorError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    read_npz(file.path(), &Choice::default())
+}
+
+#[test]
+fn a_matrix_in_either_order_is_keyed_by_row() {
+    for name in ["matrix.npy", "matrix_fortran.npy", "matrix_big_f8.npy"] {
+        let table = read(&path(name)).unwrap();
+        assert_eq!(table.keys(), &Keys::Ids(vec![0, 1, 2]), "{name}");
+        assert_eq!([table.row(0), table.row(1), table.row(2)], [&row(3)[..], &row(1), &row(20)], "{name}");
+    }
+}
+
+#[test]
+fn an_archive_of_either_layout_is_read() {
+    for name in ["entities.npz", "matrix.npz"] {
+        assert_is_the_table(&read_npz(&path(name), &Choice::default()).unwrap(), name);
+    }
+    assert_is_the_table(&read_npz(&path("ids.npz"), &choice(Some("vectors"), None)).unwrap(), "ids.npz");
+    let error = read_npz(&path("ids.npz"), &Choice::default()).unwrap_err();
+    assert!(matches!(error, VectorError::Ambiguous { .. }), "{error}");
+}
+
+#[test]
+fn a_zip_bomb_is_refused_before_it_unfolds() {
+    let error = read_npz(&path("bomb.npz"), &Choice::default()).unwrap_err();
+    assert!(matches!(error, VectorError::TooLarge { claimed: 100_000_000_000, .. }), "{error}");
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let whole = bytes("matrix.npy");
+    for length in 0..whole.len() {
+        let error = parse_bytes(&whole[..length]).unwrap_err();
+        assert!(matches!(error, VectorError::Npy { .. } | VectorError::TooLarge { .. }), "{length}: {error}");
+    }
+    let whole = bytes("matrix.npz");
+    for length in 0..whole.len() {
+        let error = npz(&whole[..length]).unwrap_err();
+        assert!(matches!(error, VectorError::Npy { source: NpyError::Archive { .. }, .. }), "{length}: {error}");
+    }
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    for name in ["matrix.npy", "matrix_fortran.npy"] {
+        for damaged in mutations(&bytes(name), 3_000) {
+            drop(parse_bytes(&damaged));
+        }
+    }
+    for damaged in mutations(&bytes("entities.npz"), 500) {
+        drop(npz(&damaged));
+    }
+}
+
+#[test]
+fn every_kind_of_damage_has_its_own_words() {
+    let file = |header: &str| {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes
+    };
+    let npy = |bytes: &[u8]| match parse_bytes(bytes) {
+        Err(VectorError::Npy { source, .. }) => source,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(npy(b"PK\x03\x04\0\0\0\0"), NpyError::Magic { .. }));
+    assert!(matches!(npy(&file("{'descr': '<f4'}")), NpyError::Header { .. }));
+    let objects = file("{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }");
+    assert!(matches!(npy(&objects), NpyError::Descr { descr, .. } if descr == "|O"));
+    let claims = file("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976, 2), }");
+    assert!(matches!(parse_bytes(&claims), Err(VectorError::TooLarge { .. })));
+    let nothing = file("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976, 0), }");
+    assert!(matches!(parse_bytes(&nothing), Err(VectorError::Empty { .. })));
+    let flat = file("{'descr': '<f4', 'fortran_order': False, 'shape': (0,), }");
+    assert!(matches!(parse_bytes(&flat), Err(VectorError::NoCandidate { .. })));
+    let integers = file("{'descr': '<i4', 'fortran_order': False, 'shape': (0, 2), }");
+    assert!(matches!(parse_bytes(&integers), Err(VectorError::NotFloats { .. })));
+}

@@ -1,0 +1,100 @@
+use super::*;
+use crate::vectors::fixtures::{bytes, mutations, path};
+
+fn floats(tensor: &TorchTensor) -> Vec<f32> {
+    let mut out = Vec::new();
+    crate::vectors::element::Dtype::little(tensor.element).floats(&tensor.bytes, &mut out);
+    out
+}
+
+fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn both_forms_give_every_tensor_whatever_its_strides() {
+    for name in ["state_zip.bin", "state_legacy.bin"] {
+        let file = TorchFile::open(&path(name)).unwrap();
+        let expected: [(&str, Element, &[usize], &[f32]); 8] = [
+            ("plain.weight", Element::F32, &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+            ("transposed", Element::F32, &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
+            ("slice", Element::F64, &[3], &[2.0, 4.0, 6.0]),
+            ("half", Element::F16, &[2], &[1.5, -2.0]),
+            ("bfloat", Element::Bf16, &[2], &[1.5, -2.0]),
+            ("ids", Element::I64, &[1, 2], &[1.0, 2.0]),
+            ("number", Element::F32, &[], &[2.5]),
+            ("parameter", Element::F32, &[1], &[0.25]),
+        ];
+        assert_eq!(file.names(), expected.map(|(name, ..)| name), "{name}");
+        for (tensor, element, shape, values) in expected {
+            assert_eq!(file.outline(tensor), Some((element, shape)), "{name}: {tensor}");
+            assert_eq!(floats(&file.tensor(tensor).unwrap()), values, "{name}: {tensor}");
+        }
+        assert!(matches!(file.tensor("x"), Err(TorchFileError::Missing { .. })));
+    }
+}
+
+#[test]
+fn dictionaries_inside_are_flattened_and_other_values_passed_over() {
+    let file = TorchFile::open(&path("nested.pt")).unwrap();
+    assert_eq!(file.names(), ["state_dict.a"]);
+}
+
+#[test]
+fn a_file_that_would_run_code_is_refused_by_name() {
+    let error = TorchFile::open(&path("evil.bin")).unwrap_err();
+    let TorchFileError::Pickle { source: PickleError::Global { name, .. }, .. } = &error else { panic!("{error}") };
+    assert_eq!(name, "system");
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    for name in ["state_zip.bin", "state_legacy.bin"] {
+        let whole = bytes(name);
+        for length in 0..whole.len() {
+            assert!(TorchFile::open(written(&whole[..length]).path()).is_err(), "{name} cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    for name in ["state_zip.bin", "state_legacy.bin"] {
+        for damaged in mutations(&bytes(name), 500) {
+            let file = written(&damaged);
+            if let Ok(file) = TorchFile::open(file.path()) {
+                file.names().iter().for_each(|name| drop(file.tensor(name)));
+            }
+        }
+    }
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    let not_tensors = |bytes: &[u8]| TorchFile::open(written(bytes).path()).unwrap_err();
+    assert!(matches!(not_tensors(b"\x80\x02K\x01."), TorchFileError::NotTensors { .. }));
+    assert!(matches!(not_tensors(b"hello"), TorchFileError::Pickle { source: PickleError::NotAPickle, .. }));
+    assert!(matches!(not_tensors(b"PK\x03\x04 and no more"), TorchFileError::Archive { .. }));
+    let npz = TorchFile::open(&path("entities.npz")).unwrap_err();
+    assert!(matches!(npz, TorchFileError::NotTensors { what: "the archive has no data.pkl", .. }), "{npz}");
+    assert!(matches!(TorchFile::open(Path::new("/no/such")), Err(TorchFileError::Read { .. })));
+}
+
+#[test]
+fn data_that_is_missing_is_named() {
+    let mut whole = bytes("state_legacy.bin");
+    // The element count of the last storage, made larger than the file.
+    let at = whole.len() - 12;
+    whole[at..at + 8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+    let error = TorchFile::open(written(&whole).path()).unwrap_err();
+    assert!(matches!(&error, TorchFileError::Storage { .. }), "{error}");
+}
+
+#[test]
+fn both_forms_are_recognised() {
+    assert!(TorchFile::recognise(&bytes("state_zip.bin")));
+    assert!(TorchFile::recognise(&bytes("state_legacy.bin")));
+    assert!(!TorchFile::recognise(&bytes("numpy2_p4.pkl")));
+}
