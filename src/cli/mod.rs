@@ -34,6 +34,7 @@ fn exit_codes() -> String {
 
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.
 #[expect(clippy::print_stderr, reason = "the command line prints errors")]
+#[allow(unreachable_code, unused_variables, reason = "needed only while there is no subcommand")]
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
     let cli = Cli::parse();
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "each subcommand takes its own arguments out of it")]
 fn run(cli: Cli) -> Result<(), Failure> {
     let bars = Bars::new(cli.quiet);
     match cli.command {
