@@ -36,6 +36,9 @@ pub enum VectorError {
         /// What is wrong.
         source: PickleError,
     },
+    /// A torch file that is damaged, not of tensors, or would run code.
+    #[error(transparent)]
+    Torch(super::torch_file::TorchFileError),
     /// A numpy file that is damaged or of a type that is not read.
     #[error("{}: {source}", path.display())]
     Npy {
@@ -216,6 +219,7 @@ impl Fault for VectorError {
             Self::UnknownFormat { .. } | Self::Missing { .. } | Self::Ambiguous { .. } | Self::SidesNeedTwo { .. } => {
                 Kind::Configuration
             }
+            Self::Torch(error) => error.kind(),
             Self::Interrupted => Kind::Interrupted,
             _ => Kind::Data,
         }

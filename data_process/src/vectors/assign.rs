@@ -1,0 +1,274 @@
+//! Which vector belongs to which entity of a store.
+//!
+//! Names are entities, or keys of an index file; ids are store ids, or count within each graph. Where several vectors
+//! belong to one entity the first wins, and the others are counted. Never by position in a file or image number.
+
+use std::path::PathBuf;
+
+use rustc_hash::FxHashMap;
+
+use super::entities::Entities;
+use super::error::VectorError;
+use super::index::Index;
+use super::table::{Keys, VectorTable};
+
+/// What integer keys count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdSpace {
+    /// Ids of the store, over both graphs.
+    #[default]
+    Store,
+    /// Entities within a graph: the first file is of the left graph, the second of the right.
+    Sides,
+}
+
+/// How much of the store has a vector, and what was left over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Entities of the left and of the right graph with a vector.
+    pub present: [usize; 2],
+    /// Entities of the left and of the right graph.
+    pub entities: [usize; 2],
+    /// Vectors, or index lines, for an entity that had one already.
+    pub duplicates: usize,
+    /// Vectors that belong to no entity of the store.
+    pub unmatched: usize,
+    /// Index lines whose key is in no file.
+    pub missing: usize,
+}
+
+/// The vectors of a store column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assigned {
+    /// Floats per vector.
+    pub width: usize,
+    /// Store ids with a vector, strictly increasing.
+    pub rows: Vec<u32>,
+    /// `[rows.len(), width]`, row-major.
+    pub values: Vec<f32>,
+    /// How complete it is.
+    pub coverage: Coverage,
+}
+
+/// A row of one of the tables.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    table: usize,
+    row: usize,
+}
+
+/// Gives each entity its vector.
+///
+/// # Errors
+/// If the files' vectors differ in width, nothing belongs to any entity, or [`IdSpace::Sides`] is not given two files.
+pub fn assign(
+    tables: &[(PathBuf, VectorTable)],
+    entities: &Entities,
+    index: Option<&Index>,
+    ids: IdSpace,
+) -> Result<Assigned, VectorError> {
+    let width = one_width(tables)?;
+    if ids == IdSpace::Sides && tables.len() != 2 {
+        return Err(VectorError::SidesNeedTwo { found: tables.len() });
+    }
+    let mut slots = Slots::new(entities);
+    match index {
+        Some(index) => slots.by_index(tables, index),
+        None => slots.by_key(tables, ids),
+    }
+    let rows: Vec<(u32, Place)> =
+        slots.places.iter().enumerate().filter_map(|(id, place)| Some((id as u32, (*place)?))).collect();
+    if rows.is_empty() {
+        return Err(nothing(tables, entities));
+    }
+    let mut values = Vec::with_capacity(rows.len() * width);
+    for (_, place) in &rows {
+        values.extend_from_slice(tables[place.table].1.row(place.row));
+    }
+    let coverage = slots.coverage(&rows);
+    Ok(Assigned { width, rows: rows.into_iter().map(|(id, _)| id).collect(), values, coverage })
+}
+
+fn one_width(tables: &[(PathBuf, VectorTable)]) -> Result<usize, VectorError> {
+    let expected = tables.first().map_or(0, |(_, table)| table.width());
+    match tables.iter().find(|(_, table)| table.width() != expected) {
+        Some((path, table)) => Err(VectorError::Widths { path: path.clone(), found: table.width(), expected }),
+        None => Ok(expected),
+    }
+}
+
+fn nothing(tables: &[(PathBuf, VectorTable)], entities: &Entities) -> VectorError {
+    VectorError::NothingMatched {
+        keys: tables.iter().map(|(_, table)| table.keys().len()).sum(),
+        file_keys: tables.iter().map(|(_, table)| table.keys().show(0)).collect(),
+        entities: entities.examples(),
+    }
+}
+
+/// One slot per entity, filled at most once.
+struct Slots<'a> {
+    entities: &'a Entities,
+    places: Vec<Option<Place>>,
+    coverage: Coverage,
+}
+
+impl<'a> Slots<'a> {
+    fn new(entities: &'a Entities) -> Self {
+        let coverage = Coverage { entities: entities.sides(), ..Coverage::default() };
+        Self { entities, places: vec![None; entities.len()], coverage }
+    }
+
+    fn fill(&mut self, id: Option<u32>, place: Place) {
+        match id.and_then(|id| self.places.get_mut(id as usize)) {
+            None => self.coverage.unmatched += 1,
+            Some(Some(_)) => self.coverage.duplicates += 1,
+            Some(slot) => *slot = Some(place),
+        }
+    }
+
+    fn by_key(&mut self, tables: &[(PathBuf, VectorTable)], ids: IdSpace) {
+        for (table, (_, vectors)) in tables.iter().enumerate() {
+            // What integer keys of this file start from, and what they must stay below.
+            let [left, right] = self.entities.sides();
+            let (offset, limit) = match (ids, table) {
+                (IdSpace::Store, _) => (0, left + right),
+                (IdSpace::Sides, 0) => (0, left),
+                (IdSpace::Sides, _) => (left, right),
+            };
+            let by_id = |id: i64| (0..limit as i64).contains(&id).then_some((id + offset as i64) as u32);
+            match vectors.keys() {
+                Keys::Ids(ids) => {
+                    for (row, id) in ids.iter().enumerate() {
+                        self.fill(by_id(*id), Place { table, row });
+                    }
+                }
+                Keys::Names(names) => {
+                    // Formats without integer keys write ids as text.
+                    let are_ids = names.iter().all(|name| self.entities.by_name(name).is_none());
+                    for (row, name) in names.iter().enumerate() {
+                        let id = if are_ids { name.parse().ok().and_then(by_id) } else { self.entities.by_name(name) };
+                        self.fill(id, Place { table, row });
+                    }
+                }
+            }
+        }
+    }
+
+    fn by_index(&mut self, tables: &[(PathBuf, VectorTable)], index: &Index) {
+        let mut places = FxHashMap::default();
+        for (table, (_, vectors)) in tables.iter().enumerate() {
+            for row in 0..vectors.keys().len() {
+                let key: Box<str> = match vectors.keys() {
+                    Keys::Names(names) => names[row].clone(),
+                    Keys::Ids(ids) => ids[row].to_string().into(),
+                };
+                if let std::collections::hash_map::Entry::Vacant(slot) = places.entry(key) {
+                    slot.insert((Place { table, row }, false));
+                } else {
+                    self.coverage.duplicates += 1;
+                }
+            }
+        }
+        for (entity, key) in &index.pairs {
+            let Some((place, used)) = places.get_mut(key) else {
+                self.coverage.missing += 1;
+                continue;
+            };
+            // A line for an entity that is not in the store leaves its vector unmatched, which is counted below.
+            if let Some(id) = self.entities.by_name(entity) {
+                *used = true;
+                self.fill(Some(id), *place);
+            }
+        }
+        self.coverage.unmatched += places.values().filter(|(_, used)| !used).count();
+    }
+
+    fn coverage(self, rows: &[(u32, Place)]) -> Coverage {
+        let left = rows.partition_point(|(id, _)| (*id as usize) < self.entities.sides()[0]);
+        Coverage { present: [left, rows.len() - left], ..self.coverage }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn entities() -> Entities {
+        let names = ["/m/a", "/m/b", "/m/c", "<http://x/d>", "<http://x/e>"].map(Into::into).to_vec();
+        Entities::new(names, 3, ["L".into(), "R".into()])
+    }
+
+    fn table(keys: Keys) -> (PathBuf, VectorTable) {
+        let values = (0..keys.len()).map(|row| row as f32).collect();
+        ("v.pkl".into(), VectorTable::new(Path::new("v.pkl"), keys, 1, values).unwrap())
+    }
+
+    fn names(names: &[&str]) -> (PathBuf, VectorTable) {
+        table(Keys::Names(names.iter().map(|name| (*name).into()).collect()))
+    }
+
+    fn index(pairs: &[(&str, &str)]) -> Index {
+        Index { pairs: pairs.iter().map(|(entity, key)| ((*entity).into(), (*key).into())).collect() }
+    }
+
+    #[test]
+    fn names_find_their_entities_whatever_the_order() {
+        let tables = [names(&["http://x/e", "/m/b", "/m/b", "/m/zzz"]), names(&["<http://x/d>"])];
+        let assigned = assign(&tables, &entities(), None, IdSpace::Store).unwrap();
+        assert_eq!(assigned.rows, [1, 3, 4]);
+        assert_eq!(assigned.values, [1.0, 0.0, 0.0]);
+        let expected = Coverage { present: [1, 2], entities: [3, 2], duplicates: 1, unmatched: 1, missing: 0 };
+        assert_eq!(assigned.coverage, expected);
+    }
+
+    #[test]
+    fn integers_are_store_ids_unless_they_count_within_the_graphs() {
+        let ids = table(Keys::Ids(vec![4, 0, -1, 5]));
+        let assigned = assign(&[ids], &entities(), None, IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![0, 4], 2));
+        let sides = [table(Keys::Ids(vec![2, 3])), table(Keys::Ids(vec![1, 2]))];
+        let assigned = assign(&sides, &entities(), None, IdSpace::Sides).unwrap();
+        assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![2, 4], 2));
+        assert!(matches!(
+            assign(&sides[..1], &entities(), None, IdSpace::Sides),
+            Err(VectorError::SidesNeedTwo { .. })
+        ));
+        assert_eq!(assign(&[names(&["3", "1"])], &entities(), None, IdSpace::Store).unwrap().rows, [1, 3]);
+    }
+
+    /// MMKB numbers the images of a gold pair alike; an image must follow its entity, not its number or its place.
+    #[test]
+    fn images_follow_the_index_and_never_their_number() {
+        let tables = [names(&["FBIMG1", "FBIMG2", "FBIMG9"]), names(&["DBIMG2", "DBIMG1"])];
+        let index = index(&[
+            ("/m/c", "FBIMG1"),
+            ("/m/a", "FBIMG2"),
+            ("http://x/e", "DBIMG1"),
+            ("http://x/d", "DBIMG2"),
+            ("/m/a", "FBIMG1"),
+            ("/m/b", "gone"),
+            ("/m/not-in-the-store", "FBIMG9"),
+        ]);
+        let assigned = assign(&tables, &entities(), Some(&index), IdSpace::Store).unwrap();
+        assert_eq!(assigned.rows, [0, 2, 3, 4]);
+        assert_eq!(assigned.values, [1.0, 0.0, 0.0, 1.0]);
+        let expected = Coverage { present: [2, 2], entities: [3, 2], duplicates: 1, unmatched: 1, missing: 1 };
+        assert_eq!(assigned.coverage, expected);
+    }
+
+    #[test]
+    fn nothing_matched_shows_both_sides() {
+        let error = assign(&[names(&["FBIMG1"])], &entities(), None, IdSpace::Store).unwrap_err();
+        let words = error.to_string();
+        assert!(words.contains("FBIMG1") && words.contains("/m/a") && words.contains("--index"), "{words}");
+    }
+
+    #[test]
+    fn files_of_different_widths_are_refused() {
+        let wide = VectorTable::new(Path::new("w"), Keys::Ids(vec![0]), 2, vec![0.0; 2]).unwrap();
+        let tables = [names(&["/m/a"]), ("w".into(), wide)];
+        let error = assign(&tables, &entities(), None, IdSpace::Store).unwrap_err();
+        assert!(matches!(error, VectorError::Widths { found: 2, expected: 1, .. }), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The entities of a store as vectors are matched to them: by name, with or without angle brackets, or by id.
+
+use rustc_hash::FxHashMap;
+
+/// Entities in id order, and their names looked up.
+#[derive(Clone, Debug)]
+pub struct Entities {
+    names: Vec<Box<str>>,
+    ids: FxHashMap<Box<str>, u32>,
+    left: usize,
+    graphs: [String; 2],
+}
+
+/// `<http://x/y>` and `http://x/y` are the same entity: sources differ in whether they keep the brackets.
+fn plain(name: &str) -> &str {
+    name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name)
+}
+
+impl Entities {
+    /// Entities in id order, the first `left` of them in the left graph; `graphs` are the graphs' names.
+    pub fn new(names: Vec<Box<str>>, left: usize, graphs: [String; 2]) -> Self {
+        let mut ids = FxHashMap::default();
+        for (id, name) in names.iter().enumerate() {
+            // The same name may occur in both graphs; the left one is then meant.
+            ids.entry(plain(name).into()).or_insert(id as u32);
+        }
+        Self { names, ids, left, graphs }
+    }
+
+    /// How many there are in both graphs.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Entities of the left and of the right graph.
+    pub fn sides(&self) -> [usize; 2] {
+        [self.left, self.names.len() - self.left]
+    }
+
+    /// The names of the graphs.
+    pub fn graphs(&self) -> &[String; 2] {
+        &self.graphs
+    }
+
+    /// The id of a name.
+    pub fn by_name(&self, name: &str) -> Option<u32> {
+        self.ids.get(plain(name)).copied()
+    }
+
+    /// The id, if there is such an entity.
+    pub fn by_id(&self, id: i64) -> Option<u32> {
+        u32::try_from(id).ok().filter(|id| (*id as usize) < self.names.len())
+    }
+
+    /// A few names, for messages.
+    pub fn examples(&self) -> Vec<String> {
+        let sides = [self.names.first(), self.names.get(self.left)];
+        sides.into_iter().flatten().map(|name| format!("{name:?}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_do_not_matter_and_the_left_graph_comes_first() {
+        let names = vec!["a".into(), "<b>".into(), "b".into()];
+        let entities = Entities::new(names, 2, ["L".into(), "R".into()]);
+        assert_eq!([entities.by_name("b"), entities.by_name("<a>"), entities.by_name("c")], [Some(1), Some(0), None]);
+        assert_eq!([entities.by_id(2), entities.by_id(3), entities.by_id(-1)], [Some(2), None, None]);
+        assert_eq!(entities.sides(), [2, 1]);
+        assert_eq!(entities.examples(), ["\"a\"", "\"b\""]);
+    }
+}

@@ -1,0 +1,265 @@
+//! Vectors from Parquet and Arrow files: a list column of floats, keyed by a column of names or ids. Rows without a
+//! vector are passed over.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::ops::Range;
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Int64Type, Schema};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::FileReader;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::arrays::Choice;
+use super::error::VectorError;
+use super::table::{Key, TableBuilder, VectorTable, allowance};
+
+/// Key columns by name, best first, where several columns could be the key.
+const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
+
+/// Reads the vectors in a Parquet file.
+///
+/// # Errors
+/// If the file cannot be read, or it is not clear which columns are meant.
+pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
+    let (file, size) = open(path)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| library(path, "Parquet", &error))?;
+    let columns = Columns::choose(path, builder.schema(), choice)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.key, columns.vectors]);
+    let columns = columns.projected();
+    let batches = builder.with_projection(mask).build().map_err(|error| library(path, "Parquet", &error))?;
+    collect(path, "Parquet", batches, &columns, size)
+}
+
+/// Reads the vectors in an Arrow IPC file (uncompressed).
+///
+/// # Errors
+/// As [`read`].
+pub fn read_arrow(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
+    let (file, size) = open(path)?;
+    let reader = FileReader::try_new(BufReader::new(file), None).map_err(|error| library(path, "Arrow IPC", &error))?;
+    let columns = Columns::choose(path, &reader.schema(), choice)?;
+    collect(path, "Arrow IPC", reader, &columns, size)
+}
+
+fn open(path: &Path) -> Result<(File, u64), VectorError> {
+    let wrong = |source| VectorError::Open { path: path.to_owned(), source };
+    let file = File::open(path).map_err(wrong)?;
+    let size = file.metadata().map_err(wrong)?.len();
+    Ok((file, size))
+}
+
+fn library(path: &Path, format: &'static str, error: &impl ToString) -> VectorError {
+    VectorError::Library { path: path.to_owned(), format, message: error.to_string() }
+}
+
+/// The two columns, by position.
+struct Columns {
+    key: usize,
+    vectors: usize,
+    names: [String; 2],
+}
+
+impl Columns {
+    fn choose(path: &Path, schema: &Schema, choice: &Choice) -> Result<Self, VectorError> {
+        let vectors = Self::vectors(path, schema, choice)?;
+        let key = Self::key(path, schema, choice)?;
+        let names = [key, vectors].map(|at| schema.field(at).name().clone());
+        Ok(Self { key, vectors, names })
+    }
+
+    fn vectors(path: &Path, schema: &Schema, choice: &Choice) -> Result<usize, VectorError> {
+        if let Some(wanted) = &choice.column {
+            let at = position(path, schema, wanted)?;
+            let fits = is_vectors(schema.field(at).data_type());
+            let wrong = || VectorError::NotFloats { path: path.to_owned(), name: wanted.clone() };
+            return fits.then_some(at).ok_or_else(wrong);
+        }
+        one_of(path, schema, "vectors", "--column", &candidates(schema, is_vectors))
+    }
+
+    fn key(path: &Path, schema: &Schema, choice: &Choice) -> Result<usize, VectorError> {
+        if let Some(wanted) = &choice.key {
+            let at = position(path, schema, wanted)?;
+            let fits = is_key(schema.field(at).data_type());
+            return fits
+                .then_some(at)
+                .ok_or_else(|| VectorError::NotKeys { path: path.to_owned(), name: wanted.clone() });
+        }
+        let fitting = candidates(schema, is_key);
+        let known = KEY_NAMES.iter().find_map(|name| fitting.iter().find(|at| schema.field(**at).name() == name));
+        known.map_or_else(|| one_of(path, schema, "keys", "--key", &fitting), |at| Ok(*at))
+    }
+
+    /// The same columns once the others are gone.
+    fn projected(self) -> Self {
+        let key = usize::from(self.key > self.vectors);
+        Self { key, vectors: 1 - key, names: self.names }
+    }
+}
+
+fn candidates(schema: &Schema, fits: fn(&DataType) -> bool) -> Vec<usize> {
+    (0..schema.fields().len()).filter(|at| fits(schema.field(*at).data_type())).collect()
+}
+
+fn one_of(
+    path: &Path,
+    schema: &Schema,
+    what: &'static str,
+    option: &'static str,
+    fitting: &[usize],
+) -> Result<usize, VectorError> {
+    let names = |at: &[usize]| at.iter().map(|at| schema.field(*at).name().clone()).collect();
+    match fitting {
+        [only] => Ok(*only),
+        [] => Err(VectorError::NoCandidate { path: path.to_owned(), what, known: all_names(schema) }),
+        several => Err(VectorError::Ambiguous { path: path.to_owned(), what, known: names(several), option }),
+    }
+}
+
+fn position(path: &Path, schema: &Schema, wanted: &str) -> Result<usize, VectorError> {
+    schema.index_of(wanted).map_err(|_| VectorError::Missing {
+        path: path.to_owned(),
+        wanted: wanted.to_owned(),
+        known: all_names(schema),
+    })
+}
+
+fn all_names(schema: &Schema) -> Vec<String> {
+    schema.fields().iter().map(|field| field.name().clone()).collect()
+}
+
+fn is_vectors(kind: &DataType) -> bool {
+    match kind {
+        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
+            matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64)
+        }
+        _ => false,
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+fn is_key(kind: &DataType) -> bool {
+    is_text(kind) || kind.is_integer()
+}
+
+fn collect(
+    path: &Path,
+    format: &'static str,
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    columns: &Columns,
+    size: u64,
+) -> Result<VectorTable, VectorError> {
+    let mut table = TableBuilder::new(path, allowance(size));
+    for batch in batches {
+        let batch = batch.map_err(|error| library(path, format, &error))?;
+        let [key, vectors] = [columns.key, columns.vectors].map(|at| batch.column(at));
+        let wrong = || VectorError::NotKeys { path: path.to_owned(), name: columns.names[0].clone() };
+        let (floats, rows) = rows(vectors).map_err(|error| library(path, format, &error))?;
+        let (floats, text) = (floats.as_primitive::<Float32Type>().values(), is_text(key.data_type()));
+        let kind = if text { DataType::Utf8 } else { DataType::Int64 };
+        let key = cast(key, &kind).map_err(|error| library(path, format, &error))?;
+        for (row, range) in rows.into_iter().enumerate() {
+            let Some(range) = range else { continue };
+            if key.is_null(row) {
+                return Err(wrong());
+            }
+            let key = if text {
+                Key::Name(key.as_string::<i32>().value(row))
+            } else {
+                Key::Id(key.as_primitive::<Int64Type>().value(row))
+            };
+            table.push(key, |out| {
+                out.extend_from_slice(&floats[range]);
+                Ok(())
+            })?;
+        }
+    }
+    table.finish()
+}
+
+/// The floats of a list column, and where each row's lie among them; `None` for a null row.
+#[expect(clippy::type_complexity, reason = "a matrix and its rows, taken apart on the spot")]
+fn rows(lists: &ArrayRef) -> Result<(ArrayRef, Vec<Option<Range<usize>>>), ArrowError> {
+    let (items, offsets): (&ArrayRef, Vec<usize>) = match lists.data_type() {
+        DataType::FixedSizeList(_, width) => {
+            let width = *width as usize;
+            (lists.as_fixed_size_list().values(), (0..=lists.len()).map(|row| row * width).collect())
+        }
+        DataType::LargeList(_) => {
+            let lists = lists.as_list::<i64>();
+            (lists.values(), lists.value_offsets().iter().map(|offset| *offset as usize).collect())
+        }
+        _ => {
+            let lists = lists.as_list::<i32>();
+            (lists.values(), lists.value_offsets().iter().map(|offset| *offset as usize).collect())
+        }
+    };
+    // A missing float inside a vector reads as NaN, so that it is refused by name later on.
+    let items = cast(items, &DataType::Float32)?;
+    let items = if items.null_count() > 0 { nan_for_null(&items) } else { items };
+    let rows = (0..lists.len()).map(|row| lists.is_valid(row).then(|| offsets[row]..offsets[row + 1])).collect();
+    Ok((items, rows))
+}
+
+fn nan_for_null(items: &ArrayRef) -> ArrayRef {
+    let floats = items.as_primitive::<Float32Type>().iter().map(|item| item.unwrap_or(f32::NAN));
+    std::sync::Arc::new(arrow::array::Float32Array::from_iter_values(floats))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::fixtures::{assert_is_the_table, bytes, path};
+
+    fn choice(column: Option<&str>, key: Option<&str>) -> Choice {
+        Choice { column: column.map(str::to_owned), key: key.map(str::to_owned) }
+    }
+
+    #[test]
+    fn lists_of_every_kind_are_read() {
+        for name in ["fixed_f32.parquet", "list_f64.parquet", "large_list_f16.parquet", "by_id.parquet"] {
+            assert_is_the_table(&read(&path(name), &Choice::default()).unwrap(), name);
+        }
+        assert_is_the_table(&read_arrow(&path("fixed.arrow"), &Choice::default()).unwrap(), "fixed.arrow");
+    }
+
+    #[test]
+    fn columns_can_be_chosen_and_must_exist() {
+        let file = path("several.parquet");
+        assert!(matches!(read(&file, &Choice::default()), Err(VectorError::Ambiguous { option: "--column", .. })));
+        assert_is_the_table(&read(&file, &choice(Some("right"), Some("mid"))).unwrap(), "several.parquet");
+        assert!(matches!(read(&file, &choice(Some("x"), None)), Err(VectorError::Missing { .. })));
+        assert!(matches!(read(&file, &choice(Some("mid"), None)), Err(VectorError::NotFloats { .. })));
+        assert!(matches!(read(&file, &choice(Some("left"), Some("left"))), Err(VectorError::NotKeys { .. })));
+    }
+
+    #[test]
+    fn a_null_inside_a_vector_is_refused_and_a_null_vector_passed_over() {
+        let error = read(&path("null_inside.parquet"), &Choice::default()).unwrap_err();
+        assert!(matches!(error, VectorError::NotFinite { .. }), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let whole = bytes("fixed_f32.parquet");
+        for length in (0..whole.len()).step_by(31) {
+            std::fs::write(file.path(), &whole[..length]).unwrap();
+            let error = read(file.path(), &Choice::default()).unwrap_err();
+            assert!(matches!(error, VectorError::Library { format: "Parquet", .. }), "{error}");
+            assert!(read_arrow(file.path(), &Choice::default()).is_err());
+        }
+    }
+}
