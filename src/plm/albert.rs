@@ -1,0 +1,155 @@
+//! ALBERT: one block run many times over, narrow embeddings mapped into the width of the block.
+
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+use super::bert::check_heads;
+use super::config::{Activation, ConfigError, ModelConfig};
+use super::layers::{Attend, Batch, BuildError, Encoder, LayerNorm, Linear, activate, attention, look_up};
+use super::weights::{Scope, Weights, WeightsError};
+
+/// The numbers of `config.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AlbertConfig {
+    vocab_size: i64,
+    embedding_size: i64,
+    hidden_size: i64,
+    num_hidden_layers: usize,
+    num_attention_heads: i64,
+    intermediate_size: i64,
+    hidden_act: Activation,
+    max_position_embeddings: i64,
+    #[serde(default = "two")]
+    type_vocab_size: i64,
+    #[serde(default = "small")]
+    layer_norm_eps: f64,
+    #[serde(default = "one")]
+    num_hidden_groups: usize,
+    #[serde(default = "one")]
+    inner_group_num: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> i64 {
+    2
+}
+
+fn small() -> f64 {
+    1e-12
+}
+
+impl AlbertConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let single = [("num_hidden_groups", self.num_hidden_groups), ("inner_group_num", self.inner_group_num)];
+        if let Some((key, found)) = single.into_iter().find(|(_, groups)| *groups != 1) {
+            let expected = "only one block shared by all layers is known";
+            return Err(ConfigError::Unsupported { key, found: found.to_string(), expected });
+        }
+        check_heads(self.hidden_size, self.num_attention_heads)
+    }
+}
+
+/// ALBERT with its weights.
+#[derive(Debug)]
+pub struct Albert {
+    config: AlbertConfig,
+    words: Tensor,
+    positions: Tensor,
+    /// The vector of token type 0.
+    kind_of_text: Tensor,
+    norm: LayerNorm,
+    mapping: Linear,
+    block: Block,
+}
+
+impl Albert {
+    /// From `config.json` and the weights of any ALBERT, with or without a head.
+    pub fn new(config: &ModelConfig, weights: &Weights) -> Result<Self, BuildError> {
+        let config: AlbertConfig = config.parse()?;
+        config.check()?;
+        let at = weights.below(&["", "albert."], "embeddings.word_embeddings.weight");
+        let (narrow, table) = (config.embedding_size, at.at("embeddings"));
+        let kinds = table.tensor("token_type_embeddings.weight", &[config.type_vocab_size, narrow])?;
+        let encoder = at.at("encoder");
+        let block = encoder.at("albert_layer_groups").at(0).at("albert_layers").at(0);
+        Ok(Self {
+            words: table.tensor("word_embeddings.weight", &[config.vocab_size, narrow])?,
+            positions: table.tensor("position_embeddings.weight", &[config.max_position_embeddings, narrow])?,
+            kind_of_text: kinds.get(0),
+            norm: LayerNorm::new(&table.at("LayerNorm"), narrow, config.layer_norm_eps)?,
+            mapping: Linear::new(&encoder.at("embedding_hidden_mapping_in"), narrow, config.hidden_size)?,
+            block: Block::new(&block, &config)?,
+            config,
+        })
+    }
+
+    fn embed(&self, ids: &Tensor) -> Tensor {
+        let positions = Tensor::arange(ids.size()[1], (Kind::Int64, ids.device()));
+        let sum = look_up(&self.words, ids) + &self.kind_of_text + look_up(&self.positions, &positions);
+        self.mapping.forward(&self.norm.forward(&sum))
+    }
+}
+
+impl Encoder for Albert {
+    fn blocks(&self) -> usize {
+        self.config.num_hidden_layers
+    }
+
+    fn width(&self) -> usize {
+        self.config.hidden_size as usize
+    }
+
+    fn longest(&self) -> Option<usize> {
+        Some(self.config.max_position_embeddings as usize)
+    }
+
+    fn forward(&self, batch: &Batch, blocks: usize) -> Tensor {
+        let mask = batch.attention_mask();
+        let attend = Attend::Both(mask.as_ref());
+        (0..blocks.min(self.blocks())).fold(self.embed(&batch.ids), |x, _| self.block.forward(&x, attend))
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    head_size: i64,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    attention_norm: LayerNorm,
+    widen: Linear,
+    narrow: Linear,
+    norm: LayerNorm,
+    activation: Activation,
+}
+
+impl Block {
+    fn new(at: &Scope<'_>, config: &AlbertConfig) -> Result<Self, WeightsError> {
+        let (width, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let own = at.at("attention");
+        Ok(Self {
+            head_size: width / config.num_attention_heads,
+            query: Linear::new(&own.at("query"), width, width)?,
+            key: Linear::new(&own.at("key"), width, width)?,
+            value: Linear::new(&own.at("value"), width, width)?,
+            output: Linear::new(&own.at("dense"), width, width)?,
+            attention_norm: LayerNorm::new(&own.at("LayerNorm"), width, epsilon)?,
+            widen: Linear::new(&at.at("ffn"), width, inner)?,
+            narrow: Linear::new(&at.at("ffn_output"), inner, width)?,
+            norm: LayerNorm::new(&at.at("full_layer_layer_norm"), width, epsilon)?,
+            activation: config.hidden_act,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Tensor {
+        let (q, k, v) = (self.query.forward(x), self.key.forward(x), self.value.forward(x));
+        let seen = attention(&q, &k, &v, self.head_size, attend, None);
+        let x = self.attention_norm.forward(&(self.output.forward(&seen) + x));
+        let inner = activate(&self.widen.forward(&x), self.activation);
+        self.norm.forward(&(self.narrow.forward(&inner) + x))
+    }
+}

@@ -1,0 +1,191 @@
+//! ChatGLM2 and ChatGLM3: rotary positions on half of each head in neighbouring pairs, keys and values shared by groups.
+
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::config::{ConfigError, ModelConfig};
+use super::layers::{
+    Attend, Batch, BuildError, Encoder, Linear, RmsNorm, attention_by_head, join_heads, look_up, split_heads,
+};
+use super::llama::angles;
+use super::weights::{Scope, Weights, WeightsError};
+
+/// The numbers of `config.json`, which has names of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "config.json has these flags")]
+pub struct ChatGlm2Config {
+    padded_vocab_size: i64,
+    hidden_size: i64,
+    num_layers: usize,
+    num_attention_heads: i64,
+    kv_channels: i64,
+    ffn_hidden_size: i64,
+    layernorm_epsilon: f64,
+    seq_length: i64,
+    #[serde(default)]
+    multi_query_attention: bool,
+    #[serde(default)]
+    multi_query_group_num: Option<i64>,
+    #[serde(default = "yes")]
+    rmsnorm: bool,
+    #[serde(default)]
+    apply_residual_connection_post_layernorm: bool,
+    #[serde(default = "yes")]
+    post_layer_norm: bool,
+    #[serde(default)]
+    rope_ratio: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ChatGlm2Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let known = [
+            ("rmsnorm", self.rmsnorm, "only true is known"),
+            ("post_layer_norm", self.post_layer_norm, "only true is known"),
+            (
+                "apply_residual_connection_post_layernorm",
+                !self.apply_residual_connection_post_layernorm,
+                "only false is known",
+            ),
+        ];
+        if let Some((key, value, expected)) = known.into_iter().find(|(_, fine, _)| !fine) {
+            return Err(ConfigError::Unsupported { key, found: value.to_string(), expected });
+        }
+        let groups = self.groups();
+        if groups < 1 || self.num_attention_heads % groups != 0 {
+            let expected = "it must divide num_attention_heads";
+            return Err(ConfigError::Unsupported { key: "multi_query_group_num", found: groups.to_string(), expected });
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> i64 {
+        if self.multi_query_attention { self.multi_query_group_num.unwrap_or(1) } else { self.num_attention_heads }
+    }
+}
+
+/// ChatGLM2 with its weights.
+#[derive(Debug)]
+pub struct ChatGlm2 {
+    config: ChatGlm2Config,
+    words: Tensor,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+}
+
+impl ChatGlm2 {
+    /// From `config.json` and the weights of a ChatGLM2.
+    pub fn new(config: &ModelConfig, weights: &Weights) -> Result<Self, BuildError> {
+        let config: ChatGlm2Config = config.parse()?;
+        config.check()?;
+        let at = weights.below(&["transformer.", ""], "embedding.word_embeddings.weight");
+        let encoder = at.at("encoder");
+        let blocks: Result<_, WeightsError> =
+            (0..config.num_layers).map(|i| Block::new(&encoder.at("layers").at(i), &config)).collect();
+        let table = [config.padded_vocab_size, config.hidden_size];
+        Ok(Self {
+            words: at.tensor("embedding.word_embeddings.weight", &table)?,
+            blocks: blocks?,
+            norm: RmsNorm::new(&encoder.at("final_layernorm"), config.hidden_size, config.layernorm_epsilon)?,
+            config,
+        })
+    }
+}
+
+impl Encoder for ChatGlm2 {
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn width(&self) -> usize {
+        self.config.hidden_size as usize
+    }
+
+    fn longest(&self) -> Option<usize> {
+        Some(self.config.seq_length as usize)
+    }
+
+    fn forward(&self, batch: &Batch, blocks: usize) -> Tensor {
+        let x = look_up(&self.words, &batch.ids);
+        let theta = 10_000.0 * self.config.rope_ratio.unwrap_or(1.0);
+        let turn = Turn::new(batch.ids.size()[1], self.config.kv_channels / 2, theta, x.kind(), x.device());
+        let x = self.blocks.iter().take(blocks).fold(x, |x, block| block.forward(&x, &turn));
+        if blocks >= self.blocks.len() { self.norm.forward(&x) } else { x }
+    }
+}
+
+/// The rotation of queries and keys by their position.
+///
+/// The original computes the angles in the kind of the run; here they are float32 always, so that a half-precision
+/// run does not lose its positions.
+#[derive(Debug)]
+struct Turn {
+    /// How many of a head's floats are turned.
+    size: i64,
+    /// `[T, size / 2]`.
+    cosine: Tensor,
+    /// `[T, size / 2]`.
+    sine: Tensor,
+}
+
+impl Turn {
+    fn new(length: i64, size: i64, theta: f64, kind: Kind, device: Device) -> Self {
+        let angles = angles(length, size, theta, device);
+        Self { size, cosine: angles.cos().to_kind(kind), sine: angles.sin().to_kind(kind) }
+    }
+
+    /// Each float of the first `size` pairs with its neighbour; the rest pass through.
+    fn apply(&self, x: &Tensor) -> Tensor {
+        let shape = x.size();
+        let turned = x.narrow(-1, 0, self.size).reshape([shape[0], shape[1], shape[2], self.size / 2, 2]);
+        let (a, b) = (turned.select(-1, 0), turned.select(-1, 1));
+        let first = &a * &self.cosine - &b * &self.sine;
+        let second = b * &self.cosine + a * &self.sine;
+        let turned = Tensor::stack(&[first, second], -1).flatten(3, 4);
+        Tensor::cat(&[turned, x.narrow(-1, self.size, shape[3] - self.size)], -1)
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    head_size: i64,
+    /// The rows of the joint projection: queries, keys, values.
+    rows: [i64; 3],
+    attention_norm: RmsNorm,
+    joint: Linear,
+    output: Linear,
+    norm: RmsNorm,
+    widen: Linear,
+    narrow: Linear,
+}
+
+impl Block {
+    fn new(at: &Scope<'_>, config: &ChatGlm2Config) -> Result<Self, WeightsError> {
+        let (width, size, inner) = (config.hidden_size, config.kv_channels, config.ffn_hidden_size);
+        let (all, shared) = (config.num_attention_heads * size, config.groups() * size);
+        let (own, mlp, epsilon) = (at.at("self_attention"), at.at("mlp"), config.layernorm_epsilon);
+        Ok(Self {
+            head_size: size,
+            rows: [all, shared, shared],
+            attention_norm: RmsNorm::new(&at.at("input_layernorm"), width, epsilon)?,
+            joint: Linear::new(&own.at("query_key_value"), width, all + 2 * shared)?,
+            output: Linear::new(&own.at("dense"), all, width)?,
+            norm: RmsNorm::new(&at.at("post_attention_layernorm"), width, epsilon)?,
+            widen: Linear::new(&mlp.at("dense_h_to_4h"), width, 2 * inner)?,
+            narrow: Linear::new(&mlp.at("dense_4h_to_h"), inner, width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, turn: &Turn) -> Tensor {
+        let joint = self.joint.forward(&self.attention_norm.forward(x)).split_with_sizes(self.rows, -1);
+        let heads = |part: &Tensor| split_heads(&part.contiguous(), self.head_size);
+        let (q, k) = (turn.apply(&heads(&joint[0])), turn.apply(&heads(&joint[1])));
+        let seen = attention_by_head(&q, &k, &heads(&joint[2]), Attend::Before, None);
+        let x = self.output.forward(&join_heads(&seen)) + x;
+        let inner = self.widen.forward(&self.norm.forward(&x)).chunk(2, -1);
+        self.narrow.forward(&(inner[0].silu() * &inner[1])) + x
+    }
+}

@@ -1,0 +1,160 @@
+//! The few layers all the architectures are made of.
+
+use tch::{Kind, Tensor};
+
+use super::config::{Activation, ConfigError};
+use super::weights::{Scope, WeightsError};
+
+/// A batch of token ids, padded on the right.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[B, T]`, int64.
+    pub ids: Tensor,
+    /// `[B, T]`, bool, true at tokens and false at padding; `None` where nothing is padded.
+    pub mask: Option<Tensor>,
+}
+
+impl Batch {
+    /// The mask as attention takes it, `[B, 1, 1, T]`.
+    pub fn attention_mask(&self) -> Option<Tensor> {
+        self.mask.as_ref().map(|mask| mask.unsqueeze(1).unsqueeze(1))
+    }
+}
+
+/// An architecture with its weights: token ids in, hidden states out.
+pub trait Encoder: std::fmt::Debug + Send {
+    /// How many blocks there are.
+    fn blocks(&self) -> usize;
+    /// Floats per token.
+    fn width(&self) -> usize;
+    /// The most tokens a text may have, if positions are limited.
+    fn longest(&self) -> Option<usize>;
+    /// The hidden states `[B, T, width]` after the first `blocks` blocks (0: the embeddings); after all of them
+    /// with the final normalisation, if the architecture has one. What stands at padding is of no meaning.
+    fn forward(&self, batch: &Batch, blocks: usize) -> Tensor;
+}
+
+/// What can stop an architecture from being built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// `x · Wᵀ + b`.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `weight` `[out, input]` and, if it is there, `bias` `[out]`.
+    pub fn new(scope: &Scope<'_>, input: i64, out: i64) -> Result<Self, WeightsError> {
+        Ok(Self { weight: scope.tensor("weight", &[out, input])?, bias: scope.optional("bias", &[out])? })
+    }
+
+    /// `[…, input]` → `[…, out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// Layer normalisation with weight and bias.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Old checkpoints call the two `gamma` and `beta`.
+    pub fn new(scope: &Scope<'_>, width: i64, epsilon: f64) -> Result<Self, WeightsError> {
+        let (weight, bias) = if scope.has("gamma") { ("gamma", "beta") } else { ("weight", "bias") };
+        Ok(Self { weight: scope.tensor(weight, &[width])?, bias: scope.tensor(bias, &[width])?, epsilon })
+    }
+
+    /// Over the last dimension.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, true)
+    }
+}
+
+/// Root-mean-square normalisation: no mean, no bias; the statistics are in float32 whatever the model's kind.
+#[derive(Debug)]
+pub struct RmsNorm {
+    weight: Tensor,
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    /// `weight` `[width]`.
+    pub fn new(scope: &Scope<'_>, width: i64, epsilon: f64) -> Result<Self, WeightsError> {
+        Ok(Self { weight: scope.tensor("weight", &[width])?, epsilon })
+    }
+
+    /// Over the last dimension.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let x32 = x.to_kind(Kind::Float);
+        let mean_square = x32.square().mean_dim([-1_i64].as_slice(), true, Kind::Float);
+        let normed = x32 * (mean_square + self.epsilon).rsqrt();
+        normed.to_kind(x.kind()) * &self.weight
+    }
+}
+
+/// Applies an activation.
+pub fn activate(x: &Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Gelu => x.gelu("none"),
+        Activation::GeluTanh => x.gelu("tanh"),
+        Activation::Relu => x.relu(),
+        Activation::Silu => x.silu(),
+    }
+}
+
+/// Which tokens a token may look at.
+#[derive(Clone, Copy, Debug)]
+pub enum Attend<'a> {
+    /// All of them, less what the mask (bool: true is seen; float: added to the scores) takes away.
+    Both(Option<&'a Tensor>),
+    /// Itself and those before it. Padding stands on the right, so no token sees any.
+    Before,
+}
+
+/// Multi-head attention over `[B, T, heads · size]` queries and `[B, T, groups · size]` keys and values;
+/// the scores are divided by √size unless `scale` says otherwise.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, size: i64, attend: Attend<'_>, scale: Option<f64>) -> Tensor {
+    let (q, k, v) = (split_heads(q, size), split_heads(k, size), split_heads(v, size));
+    join_heads(&attention_by_head(&q, &k, &v, attend, scale))
+}
+
+/// The same over `[B, heads, T, size]`; keys and values may have fewer heads, each shared by a group of queries.
+pub fn attention_by_head(q: &Tensor, k: &Tensor, v: &Tensor, attend: Attend<'_>, scale: Option<f64>) -> Tensor {
+    let grouped = q.size()[1] != k.size()[1];
+    let (mask, causal) = match attend {
+        Attend::Both(mask) => (mask, false),
+        Attend::Before => (None, true),
+    };
+    Tensor::scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, grouped)
+}
+
+/// `[B, T, heads · size]` → `[B, heads, T, size]`.
+pub fn split_heads(x: &Tensor, size: i64) -> Tensor {
+    let shape = x.size();
+    x.view([shape[0], shape[1], -1, size]).transpose(1, 2)
+}
+
+/// `[B, heads, T, size]` → `[B, T, heads · size]`.
+pub fn join_heads(x: &Tensor) -> Tensor {
+    x.transpose(1, 2).flatten(2, 3)
+}
+
+/// The rows of a table that ids name: `[V, d]`, `[…]` → `[…, d]`.
+pub fn look_up(table: &Tensor, ids: &Tensor) -> Tensor {
+    Tensor::embedding(table, ids, -1, false, false)
+}

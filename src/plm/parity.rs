@@ -1,0 +1,167 @@
+//! Every architecture and tokenizer against `transformers` and `sentencepiece`, on the tiny models that
+//! `tests/fixtures/plm/make_fixtures.py` makes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use data_process::event::Silent;
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::batching::batch;
+use super::config::ModelConfig;
+use super::embedder::encoder;
+use super::hub::{Hub, Repository};
+use super::layers::{Batch, Encoder};
+use super::tokenizer::Tokeniser;
+use super::weights::Weights;
+
+const MODELS: [&str; 8] = ["bert", "roberta", "xlm-roberta", "albert", "t5", "t5-v1_1", "llama", "chatglm2"];
+const WITH_TOKENIZER: [&str; 7] = ["bert", "roberta", "xlm-roberta", "albert", "t5", "llama", "chatglm2"];
+
+pub(super) fn fixture(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plm").join(model)
+}
+
+pub(super) fn repository(folder: &Path) -> Repository {
+    let hub = Hub {
+        cache: PathBuf::from("/nowhere"),
+        endpoint: "http://127.0.0.1:9".to_owned(),
+        token: None,
+        offline: true,
+        retries: 0,
+    };
+    hub.repository(folder.to_str().unwrap(), None).unwrap()
+}
+
+struct Expected(HashMap<String, Tensor>);
+
+impl Expected {
+    fn of(model: &str) -> Self {
+        Self(Tensor::read_safetensors(fixture(model).join("expected.safetensors")).unwrap().into_iter().collect())
+    }
+
+    /// The batch that the expected states belong to, padded as ours are whatever the reference pads with.
+    fn batch(&self) -> Batch {
+        let lengths: Vec<i64> =
+            Vec::try_from(&self.0["mask"].sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64)).unwrap();
+        let row = |(i, &n): (usize, &i64)| Vec::<i64>::try_from(self.0["ids"].get(i as i64).narrow(0, 0, n)).unwrap();
+        let rows: Vec<Vec<u32>> =
+            lengths.iter().enumerate().map(row).map(|ids| ids.iter().map(|&id| id as u32).collect()).collect();
+        batch(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0, Device::Cpu)
+    }
+}
+
+fn load(model: &str, kind: Kind) -> Box<dyn Encoder> {
+    let folder = fixture(model);
+    let config = ModelConfig::read(&folder.join("config.json")).unwrap();
+    encoder(&config, &Weights::open(&[folder.join("model.safetensors")], Device::Cpu, kind).unwrap()).unwrap()
+}
+
+/// The largest difference at tokens; what stands at padding is of no meaning.
+fn difference(found: &Tensor, expected: &Tensor, batch: &Batch) -> f64 {
+    let found = batch.mask.as_ref().map_or_else(|| found.shallow_clone(), |mask| found * mask.unsqueeze(-1));
+    (found - expected).abs().max().double_value(&[])
+}
+
+#[test]
+fn hidden_states_are_those_of_transformers() {
+    for model in MODELS {
+        let (encoder, expected) = (load(model, Kind::Float), Expected::of(model));
+        let batch = expected.batch();
+        assert!(batch.mask.is_some(), "the batch has padding");
+        for (blocks, name) in [(1, "hidden.1"), (2, "last")] {
+            let off = difference(&encoder.forward(&batch, blocks), &expected.0[name], &batch);
+            assert!(off <= 1e-5, "{model} after {blocks} blocks: {off:e}");
+        }
+    }
+}
+
+#[test]
+fn long_texts_too() {
+    for model in MODELS {
+        let (encoder, expected) = (load(model, Kind::Float), Expected::of(model));
+        let batch = Batch { ids: expected.0["long.ids"].shallow_clone(), mask: None };
+        let found = encoder.forward(&batch, encoder.blocks()).slice(1, 0, None::<i64>, 8);
+        let off = difference(&found, &expected.0["long.last"], &batch);
+        assert!(off <= 1e-5, "{model}: {off:e}");
+    }
+}
+
+#[test]
+fn bfloat16_points_the_same_way() {
+    for model in MODELS {
+        let (encoder, expected) = (load(model, Kind::BFloat16), Expected::of(model));
+        let found = encoder.forward(&expected.batch(), 2).select(1, 0).to_kind(Kind::Float);
+        let cosine = Tensor::cosine_similarity(&found, &expected.0["last"].select(1, 0), 1, 1e-8).min();
+        assert!(cosine.double_value(&[]) > 0.99, "{model}: {cosine:?}");
+    }
+}
+
+#[test]
+fn old_names_of_norms_and_prefixes_are_known() {
+    let tensors = Tensor::read_safetensors(fixture("bert").join("model.safetensors")).unwrap();
+    let renamed = tensors.into_iter().map(|(name, tensor)| {
+        let name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        (format!("bert.{name}"), tensor)
+    });
+    let weights = Weights::from_tensors("old".to_owned(), renamed.collect(), Device::Cpu, Kind::Float);
+    let config = ModelConfig::read(&fixture("bert").join("config.json")).unwrap();
+    let expected = Expected::of("bert");
+    let (encoder, batch) = (encoder(&config, &weights).unwrap(), expected.batch());
+    assert!(difference(&encoder.forward(&batch, 2), &expected.0["last"], &batch) <= 1e-5);
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    cut: usize,
+    chosen: Vec<String>,
+    ids: Vec<Vec<u32>>,
+}
+
+fn tokens(model: &str) -> Tokens {
+    serde_json::from_slice(&fs::read(fixture(model).join("tokens.json")).unwrap()).unwrap()
+}
+
+fn tokeniser(folder: &Path) -> Tokeniser {
+    let config = ModelConfig::read(&folder.join("config.json")).unwrap();
+    Tokeniser::open(&repository(folder), config.architecture, &Silent).unwrap()
+}
+
+fn assert_same_ids(tokeniser: &Tokeniser, model: &str) {
+    let texts: Vec<String> = serde_json::from_slice(&fs::read(fixture("texts.json")).unwrap()).unwrap();
+    let found = tokeniser.encode(&texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    for ((text, found), expected) in texts.iter().zip(found).zip(tokens(model).ids) {
+        assert_eq!(found, expected, "{model}: {text:?}");
+    }
+}
+
+#[test]
+fn token_ids_are_those_of_the_reference() {
+    for model in WITH_TOKENIZER {
+        assert_same_ids(&tokeniser(&fixture(model)), model);
+    }
+}
+
+#[test]
+fn a_vocabulary_alone_makes_the_same_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "vocab.txt"] {
+        fs::copy(fixture("bert").join(file), folder.path().join(file)).unwrap();
+    }
+    assert_same_ids(&tokeniser(folder.path()), "bert");
+}
+
+#[test]
+fn long_texts_are_cut_as_in_the_reference() {
+    for model in WITH_TOKENIZER {
+        let (expected, known) = (Expected::of(model), tokens(model));
+        let mut tokeniser = tokeniser(&fixture(model));
+        tokeniser.cut_at(known.cut).unwrap();
+        let found = tokeniser.encode(&known.chosen.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let ours = batch(&found.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0, Device::Cpu);
+        assert_eq!(ours.ids, expected.batch().ids, "{model}");
+    }
+}
