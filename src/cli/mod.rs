@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, each `Args` and `run`.
 
+#[cfg(feature = "torch")]
+pub mod embed_text;
 pub mod exit;
 mod prep;
 
@@ -25,6 +27,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Prep(prep::Args),
+    #[cfg(feature = "torch")]
+    EmbedText(Box<embed_text::Args>),
 }
 
 fn exit_codes() -> String {
@@ -55,5 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let bars = Bars::new(cli.quiet);
     match cli.command {
         Command::Prep(args) => prep::run(args, &bars),
+        #[cfg(feature = "torch")]
+        Command::EmbedText(args) => embed_text::run(&args, &bars),
     }
 }

@@ -10,14 +10,19 @@
 
 pub mod batching;
 pub mod cache;
+mod columns;
 pub mod config;
+pub mod crew;
 pub mod embedder;
 pub mod hashing;
 pub mod hub;
 pub mod layers;
 pub mod mapping;
+pub mod passages;
 pub mod pooling;
+pub mod run;
 pub mod sentencepiece;
+pub mod shard;
 pub mod tokenizer;
 pub mod weights;
 
