@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Both work in a fresh clone; see `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CACHE := $(or $(HUMEA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/humea)
+
+.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny bench-store bench-train fuzz
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+libtorch: ## find or fetch libtorch 2.11 and link `.libtorch` to it; plain cargo commands work afterwards
+	@command -v cargo >/dev/null || { echo "no cargo: install Rust 1.95 or newer (rustup)"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): apt-get install python3 python3-pip python3-venv"; exit 1; }
+	@$(PYTHON) scripts/libtorch.py
+
+build: libtorch
+	cargo build
+
+demo: build ## the main job on a generated pair of graphs, offline, in minutes
+	@scripts/demo.sh
+
+test: lint test-rust test-scripts test-readers deny demo ## every check there is
+	@echo "make test: everything passed"
+
+lint: libtorch ## formatting, and clippy with warnings as errors, with and without libtorch
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --no-default-features -- -D warnings
+
+test-rust: libtorch ## unit, golden, doc and command-line tests
+	cargo test --workspace
+
+test-scripts: ## the tests of the Python scripts
+	$(PYTHON) scripts/test_libtorch.py
+	$(PYTHON) scripts/architecture.py --check
+
+test-readers: build ## polars, pyarrow, pandas and DuckDB read our stores, and we read theirs
+	@scripts/readers.sh
+
+test-spark: build ## PySpark reads a store (needs Java 17)
+	@scripts/readers.sh --spark
+
+deny: ## licences and banned crates; the advisory database needs the network and is left to `cargo deny check advisories`
+	@scripts/deny.sh
+
+bench-store: build ## the feature store against memcpy, NumPy, safetensors, pyarrow, polars, DuckDB
+	@scripts/bench_store.sh
+
+bench-train: build ## an epoch against a plain PyTorch transcription of the published equations
+	@scripts/bench_train.sh
+
+fuzz: ## each fuzz target for one minute (`make fuzz FUZZ_SECONDS=600` for longer; needs cargo-fuzz and a nightly toolchain)
+	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),60)
