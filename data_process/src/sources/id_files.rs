@@ -230,4 +230,4 @@ fn take_attributes(growing: &mut Growing, line: &str) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -207,4 +207,4 @@ fn same_as(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

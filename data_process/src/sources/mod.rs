@@ -19,6 +19,8 @@ pub mod id_files;
 mod lines;
 mod literal;
 pub mod mmkb;
+#[cfg(test)]
+mod mutations;
 pub mod openea;
 pub mod published;
 mod summary;

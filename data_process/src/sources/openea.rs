@@ -20,7 +20,7 @@ use crate::event::{Event, Observer, Unit};
 use crate::pair::{Graph, GraphPair};
 
 /// The files of the layout, left graph first, the links last.
-const FILES: [&str; 5] = ["rel_triples_1", "attr_triples_1", "rel_triples_2", "attr_triples_2", "ent_links"];
+pub(super) const FILES: [&str; 5] = ["rel_triples_1", "attr_triples_1", "rel_triples_2", "attr_triples_2", "ent_links"];
 
 /// Reads a folder in OpenEA's layout.
 ///
@@ -97,4 +97,4 @@ fn take_value(growing: &mut Growing, line: &str) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

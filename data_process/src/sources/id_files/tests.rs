@@ -9,7 +9,7 @@ use crate::fault::{Fault, Kind};
 use crate::pair::Triple;
 
 /// A pair in the layout; the ids of the two graphs interleave, as in DBP15K, and the lines are out of order.
-const FILES: [(&str, &str); 7] = [
+pub(in crate::sources) const FILES: [(&str, &str); 7] = [
     ("ent_ids_1", "7\thttp://zh/丙\n0\thttp://zh/甲\n1\thttp://zh/乙\n"),
     ("ent_ids_2", "4\thttp://en/A\n5\thttp://en/B_(x)\n9\thttp://en/C\n"),
     ("triples_1", "0\t3\t7\n7\t2\t1\n0\t3\t7\n"),

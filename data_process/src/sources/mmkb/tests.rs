@@ -8,7 +8,7 @@ use crate::fault::{Fault, Kind};
 use crate::pair::Triple;
 
 /// A small pair with every irregularity of the real files.
-const FILES: [(&str, &str); 5] = [
+pub(in crate::sources) const FILES: [(&str, &str); 5] = [
     (
         "FB15K/FB15K_EntityTriples.txt",
         "/m/02 /people/person/place_of_birth /m/01 .\n\

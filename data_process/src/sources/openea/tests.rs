@@ -6,7 +6,7 @@ use super::*;
 use crate::event::Silent;
 use crate::fault::{Fault, Kind};
 
-const CONTENT: [&str; 5] = [
+pub(in crate::sources) const CONTENT: [&str; 5] = [
     "http://d/Z\thttp://r/in\thttp://d/A\nhttp://d/A\thttp://r/in\thttp://d/Ä\n",
     "http://d/Z\thttp://a/born\t\"1982\"^^<http://x#gYear>\nhttp://d/A\thttp://a/note\tbare \"text\"\twith a TAB\n",
     "Q1\tP1\tQ2\nQ1\tP1\tQ2\n",
