@@ -1,10 +1,14 @@
 //! Choosing the device: CPU everywhere, CUDA where libtorch's CUDA library can be loaded at run time.
-#![allow(unsafe_code, reason = "loading a shared library runs its initialisers")]
+#![allow(
+    unsafe_code,
+    reason = "loading a shared library runs its initialisers; file descriptors are the process's own"
+)]
 
+use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
 use data_process::fault::{Fault, Kind};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 /// What the user may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,6 +57,7 @@ impl Fault for NoCuda {
 /// # Errors
 /// If CUDA was asked for and `libtorch_cuda.so` cannot be loaded or sees no GPU.
 pub fn choose(wanted: Wanted) -> Result<Device, NoCuda> {
+    hush_beta_notice();
     match wanted {
         Wanted::Cpu => Ok(Device::Cpu),
         Wanted::Cuda => cuda(),
@@ -73,6 +78,28 @@ fn load_cuda_library() -> Result<(), NoCuda> {
         .map_err(|error| NoCuda(format!("libtorch_cuda.so cannot be loaded ({error})")))?;
     std::mem::forget(library);
     Ok(())
+}
+
+/// libtorch tells standard error, once in a process, that its sparse matrices are "in beta state". The golden tests hold
+/// them to account; this makes the first one while standard error leads nowhere, so that no user has to read that.
+fn hush_beta_notice() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let Ok(nowhere) = std::fs::OpenOptions::new().write(true).open("/dev/null") else { return };
+        // SAFETY: duplicates the process's own standard error; the result is checked before it is used.
+        let kept = unsafe { libc::dup(libc::STDERR_FILENO) };
+        if kept < 0 {
+            return;
+        }
+        // SAFETY: both descriptors are open; standard error is put back below.
+        unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
+        let _ = Tensor::eye(1, (Kind::Float, Device::Cpu)).to_sparse_csr(None);
+        // SAFETY: `kept` is the open descriptor made above; it is closed exactly once.
+        unsafe {
+            libc::dup2(kept, libc::STDERR_FILENO);
+            libc::close(kept);
+        }
+    });
 }
 
 #[cfg(test)]
