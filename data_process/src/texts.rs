@@ -187,8 +187,6 @@ fn trimmed(decimal: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     const FACTS: [(&str, &str); 4] = [

@@ -3,6 +3,7 @@
 mod id_files;
 mod mmkb;
 mod output;
+mod synthetic;
 
 use clap::Subcommand;
 
@@ -20,6 +21,7 @@ pub(super) struct Args {
 enum Source {
     Mmkb(mmkb::Args),
     IdFiles(id_files::Args),
+    Synthetic(synthetic::Args),
 }
 
 /// Reads the source and writes the store.
@@ -27,5 +29,6 @@ pub(super) fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     match args.source {
         Source::Mmkb(args) => mmkb::run(args, bars),
         Source::IdFiles(args) => id_files::run(args, bars),
+        Source::Synthetic(args) => synthetic::run(args, bars),
     }
 }

@@ -10,6 +10,7 @@
 //! | [`id_files`] | `ent_ids_1/2`, `triples_1/2`, … (DBP15K and the converted MMKB folders of other projects) |
 //! | [`openea`] | `rel_triples_1/2`, `attr_triples_1/2`, `ent_links` |
 //! | [`download`] | fetches the raw files of MMKB |
+//! | [`synthetic`] | no files: two graphs grown from one hidden world |
 //! | [`published`] | splits: `train_links`, `valid_links`, `test_links`, or `sup_ent_ids`, `ref_ent_ids` |
 
 mod collect;
@@ -24,6 +25,7 @@ mod mutations;
 pub mod openea;
 pub mod published;
 mod summary;
+pub mod synthetic;
 mod tables;
 
 use std::path::PathBuf;

@@ -21,8 +21,19 @@ const NOUNS: [&str; 16] = [
 ];
 
 const CIRCUMSTANCES: [&str; 13] = [
-    "birth", "origin", "work", "residence", "foundation", "service", "study", "production", "burial", "training",
-    "broadcast", "trade", "performance",
+    "birth",
+    "origin",
+    "work",
+    "residence",
+    "foundation",
+    "service",
+    "study",
+    "production",
+    "burial",
+    "training",
+    "broadcast",
+    "trade",
+    "performance",
 ];
 
 /// A relation of the world.

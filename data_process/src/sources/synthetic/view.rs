@@ -42,7 +42,8 @@ impl<'a> View<'a> {
 
     /// The graph, its entities in the order of their identifiers.
     pub(super) fn graph(&self) -> Graph {
-        let mut graph = Graph { name: ["left world", "right world"][self.side as usize].to_owned(), ..Graph::default() };
+        let mut graph =
+            Graph { name: ["left world", "right world"][self.side as usize].to_owned(), ..Graph::default() };
         graph.entities = self.rows.iter().map(|&(id, _)| self.uri(id).into_boxed_str()).collect();
         let triples: Vec<Vec<Triple>> =
             self.rows.par_chunks(CHUNK).enumerate().map(|(chunk, rows)| self.triples(chunk * CHUNK, rows)).collect();
