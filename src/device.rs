@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
 use data_process::fault::{Fault, Kind};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// What the user may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -93,7 +93,7 @@ fn hush_beta_notice() {
         }
         // SAFETY: both descriptors are open; standard error is put back below.
         unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
-        let _ = Tensor::eye(1, (Kind::Float, Device::Cpu)).to_sparse_csr(None);
+        let _ = Tensor::eye(1, (tch::Kind::Float, Device::Cpu)).to_sparse_csr(None);
         // SAFETY: `kept` is the open descriptor made above; it is closed exactly once.
         unsafe {
             libc::dup2(kept, libc::STDERR_FILENO);
