@@ -4,6 +4,8 @@
 pub mod embed_text;
 pub mod exit;
 mod prep;
+pub mod inspect;
+pub mod store;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ enum Command {
     Prep(prep::Args),
     #[cfg(feature = "torch")]
     EmbedText(Box<embed_text::Args>),
+    Inspect(inspect::Args),
+    Store(store::Args),
 }
 
 fn exit_codes() -> String {
@@ -38,7 +42,6 @@ fn exit_codes() -> String {
 
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.
 #[expect(clippy::print_stderr, reason = "the command line prints errors")]
-#[allow(unreachable_code, unused_variables, reason = "needed only while there is no subcommand")]
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
     let cli = Cli::parse();
@@ -61,5 +64,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prep(args) => prep::run(args, &bars),
         #[cfg(feature = "torch")]
         Command::EmbedText(args) => embed_text::run(&args, &bars),
+        Command::Inspect(args) => inspect::run(&args, &bars),
+        Command::Store(args) => store::run(&args, &bars),
     }
 }

@@ -29,8 +29,7 @@ pub(super) fn structure(store: &Store) -> Result<Structure, StoreError> {
         })?;
         rows.links(&mut links)
     })?;
-    links.sort_unstable();
-    found.links = links.into_iter().map(|(_, left, right)| [left, right]).collect();
+    found.links = in_source_order(links, store.left()).map(|(left, right)| [left, right]).collect();
     Ok(found)
 }
 
@@ -67,15 +66,30 @@ pub(super) fn pair(store: &Store) -> Result<GraphPair, StoreError> {
         })?;
         rows.links(&mut links)
     })?;
-    links.sort_unstable();
     for graph in &mut graphs {
         if graph.labels.iter().all(Option::is_none) {
             graph.labels.clear();
         }
     }
     let [left_graph, right_graph] = graphs;
-    let links = links.into_iter().map(|(_, from, to)| (from, to - left as u32)).collect();
+    let links = in_source_order(links, left).map(|(from, to)| (from, to - left as u32)).collect();
     Ok(GraphPair { left: left_graph, right: right_graph, links })
+}
+
+/// A link as it is kept in a row: position in the source's list, the row's id, the other entity's id.
+pub(super) type KeptLink = (u32, u32, u32);
+
+fn in_source_order(mut links: Vec<KeptLink>, left: usize) -> impl Iterator<Item = (u32, u32)> {
+    links.retain(|&(_, id, _)| (id as usize) < left);
+    links.sort_unstable();
+    links.into_iter().map(|(_, left, right)| (left, right))
+}
+
+/// Every link as it is kept, on both sides.
+pub(super) fn kept_links(store: &Store) -> Result<Vec<KeptLink>, StoreError> {
+    let mut links = Vec::new();
+    for_each_batch(store, &["id", "side", "links", "link_order"], |rows| rows.links(&mut links))?;
+    Ok(links)
 }
 
 const ALL: &[&str] = &["id", "side", "uri", "label", "edges", "attributes", "links", "link_order"];
@@ -291,8 +305,8 @@ impl<'a> Rows<'a> {
         field.ok_or_else(|| self.wrong(self.first, column, format!("no field `{name}`")))
     }
 
-    /// Appends `(position, left id, right id)` of the links of left entities.
-    fn links(&self, links: &mut Vec<(u32, u32, u32)>) -> Result<(), StoreError> {
+    /// Appends `(position, this id, other id)` of each link, which is kept on both sides.
+    fn links(&self, links: &mut Vec<KeptLink>) -> Result<(), StoreError> {
         let (lists, others) = self.lists("links")?;
         let (orders_of, orders) = self.lists("link_order")?;
         let others: &UInt32Array = self.typed("links", others)?;
@@ -316,9 +330,7 @@ impl<'a> Rows<'a> {
             if !across || other as usize >= self.store.entities() {
                 return Err(self.wrong(row, "links", format!("id {other} is not in the other graph")));
             }
-            if row < self.store.left() {
-                links.push((orders.value(at.wrapping_add_signed(shift)), row as u32, other));
-            }
+            links.push((orders.value(at.wrapping_add_signed(shift)), row as u32, other));
             Ok(())
         })
     }

@@ -13,19 +13,26 @@
 //! without decoding the rest.
 
 mod assembly;
+mod convert;
 mod decode;
 mod error;
+mod export;
 mod header;
 mod levels;
 mod mapped;
 mod meta;
+mod npy;
 mod part;
+mod parts;
 mod reader;
 mod replace;
 mod splice;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod validate;
 mod vectors;
 mod writer;
 
@@ -36,9 +43,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::pair::{GraphPair, Names};
 
+pub use convert::{Conversion, convert};
 pub use error::StoreError;
+pub use export::{Format, export};
 pub use meta::Origin;
+pub use npy::read_matrix;
+pub use parts::{merge, split, write_parts};
 pub use reader::Store;
+pub use summary::{ChunkSummary, ColumnSummary, Summary};
+pub use transfer::{copy_vectors, present_rows};
+pub use validate::Finding;
 pub use vectors::{ALIGNMENT, Block, Vectors};
 
 /// Where a vector column came from; kept in the store's metadata.
@@ -129,7 +143,7 @@ pub fn write_with(
     vectors: &[NewVectors<'_>],
     origin: &Origin,
 ) -> Result<(), StoreError> {
-    writer::write(path, pair, vectors, origin, writer::Layout::default())
+    writer::write(path, writer::Content { pair, vectors, origin }, writer::Layout::default())
 }
 
 /// Adds vector columns to a store, or replaces those of the same name, without decoding the other columns.

@@ -72,15 +72,10 @@ impl<'a> Table<'a> {
         Ok(Self { pair, sides: [left, right] })
     }
 
-    /// Rows of the table.
-    pub(super) fn rows(&self) -> usize {
-        self.pair.entities()
-    }
-
-    /// Cuts the rows into row groups of at most so many rows and so many bytes of text and lists.
-    pub(super) fn groups(&self, most_rows: usize, most_bytes: usize) -> Vec<Range<usize>> {
-        let (mut groups, mut start, mut bytes) = (Vec::new(), 0, 0);
-        for row in 0..self.rows() {
+    /// Cuts rows into row groups of at most so many rows and so many bytes of text and lists.
+    pub(super) fn groups(&self, rows: Range<usize>, most_rows: usize, most_bytes: usize) -> Vec<Range<usize>> {
+        let (mut groups, mut start, mut bytes) = (Vec::new(), rows.start, 0);
+        for row in rows.clone() {
             let size = self.row_bytes(row);
             if row > start && (row - start >= most_rows || bytes + size > most_bytes) {
                 groups.push(start..row);
@@ -88,7 +83,7 @@ impl<'a> Table<'a> {
             }
             bytes += size;
         }
-        groups.push(start..self.rows());
+        groups.push(start..rows.end);
         groups
     }
 

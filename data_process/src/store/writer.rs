@@ -1,6 +1,7 @@
 //! Writes a new store: ordinary columns through the Parquet writer, vector columns built by hand, joined by [`super::assembly`].
 
 use std::fs::File;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::assembly::{Assembly, Bytes, VectorChunk};
 use super::meta::{ColumnMeta, META_KEY, Meta, Origin, Vocabulary};
-use super::replace::Pending;
+use super::replace::{Pending, PendingFolder};
 use super::table::Table;
 use super::{NewVectors, StoreError, levels};
 use crate::pair::GraphPair;
@@ -47,20 +48,71 @@ impl Layout {
     }
 }
 
-/// Writes a new store.
-pub(super) fn write(
-    path: &Path,
-    pair: &GraphPair,
-    vectors: &[NewVectors<'_>],
-    origin: &Origin,
-    layout: Layout,
-) -> Result<(), StoreError> {
-    let table = Table::new(pair)?;
-    check_vectors(vectors, pair.entities())?;
+/// Everything that goes into a store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    /// The graphs.
+    pub pair: &'a GraphPair,
+    /// The vector columns.
+    pub vectors: &'a [NewVectors<'a>],
+    /// Where the graphs came from.
+    pub origin: &'a Origin,
+}
+
+/// Writes a new store as one file.
+pub(super) fn write(path: &Path, content: Content<'_>, layout: Layout) -> Result<(), StoreError> {
+    let table = content.check()?;
     let mut pending = Pending::new(path)?;
-    let meta = Meta::new(pair, origin);
-    write_file(pending.file(), &table, pair, vectors, meta, layout).map_err(|source| encode_error(path, source))?;
+    let rows = 0..content.pair.entities();
+    write_file(pending.file(), &table, content, layout, rows).map_err(|source| encode_error(path, source))?;
     pending.publish()
+}
+
+/// Writes a new store as a folder of parts.
+pub(super) fn write_parts(
+    path: &Path,
+    content: Content<'_>,
+    layout: Layout,
+    parts: NonZeroUsize,
+) -> Result<(), StoreError> {
+    let table = content.check()?;
+    let pending = PendingFolder::new(path)?;
+    let entities = content.pair.entities();
+    let per_part = entities.div_ceil(parts.get()).max(1);
+    for number in 0..entities.div_ceil(per_part).max(1) {
+        let rows = number * per_part..entities.min((number + 1) * per_part);
+        let mut part = Pending::new(&pending.path().join(format!("part-{number:05}.parquet")))?;
+        write_file(part.file(), &table, content, layout, rows).map_err(|source| encode_error(path, source))?;
+        part.publish()?;
+    }
+    pending.publish()
+}
+
+/// Writes ordinary columns that are already rows, as one row group of one file.
+pub(super) fn write_batch(path: &Path, batch: &RecordBatch, left: usize) -> Result<(), StoreError> {
+    let mut pending = Pending::new(path)?;
+    let mut meta = Meta::new(&GraphPair::default(), &Origin::default());
+    meta.entities = [left, batch.num_rows() - left];
+    meta.graphs = ["left".to_owned(), "right".to_owned()];
+    let mut write = || {
+        let parquet = Arc::new(ArrowSchemaConverter::new().convert(&batch.schema())?);
+        let mut assembly = Assembly::new(pending.file(), parquet, Layout::default().page_bytes)?;
+        let mut digest = Sha256::new();
+        copy_ordinary(&mut assembly, batch, &mut digest)?;
+        assembly.end_group(batch.num_rows())?;
+        meta.sha256 = hex(&digest.finalize());
+        assembly.finish(key_values(&batch.schema(), &meta, None)?)?;
+        Ok(())
+    };
+    write().map_err(|source| encode_error(path, source))?;
+    pending.publish()
+}
+
+impl<'a> Content<'a> {
+    fn check(&self) -> Result<Table<'a>, StoreError> {
+        check_vectors(self.vectors, self.pair.entities())?;
+        Table::new(self.pair)
+    }
 }
 
 /// The error for a file that could not be put together.
@@ -97,32 +149,35 @@ pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Resu
     Ok(())
 }
 
+/// Writes one file: some rows of the content.
 fn write_file(
     file: &mut File,
     table: &Table<'_>,
-    pair: &GraphPair,
-    vectors: &[NewVectors<'_>],
-    mut meta: Meta,
+    content: Content<'_>,
     layout: Layout,
+    ids: Range<usize>,
 ) -> Result<(), ParquetError> {
+    let Content { pair, vectors, origin } = content;
     let mut fields = schema::ordinary_fields();
     fields.extend(vectors.iter().map(|column| schema::vector_field(column.name, column.width)));
     let schema = Schema::new(fields);
     let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
     let mut assembly = Assembly::new(file, parquet, layout.page_bytes)?;
     let mut digest = Sha256::new();
-    for rows in table.groups(layout.rows_for(vectors), layout.group_bytes) {
+    for rows in table.groups(ids.clone(), layout.rows_for(vectors), layout.group_bytes) {
         copy_ordinary(&mut assembly, &table.batch(rows.clone())?, &mut digest)?;
         for column in vectors {
             assembly.vectors(&chunk_of(column, &rows))?;
         }
         assembly.end_group(rows.len())?;
     }
+    let mut meta = Meta::new(pair, origin);
     meta.sha256 = hex(&digest.finalize());
     for column in vectors {
-        meta.columns.insert(column.name.to_owned(), column_meta(column, pair.left.entities.len(), 0..pair.entities()));
+        meta.columns.insert(column.name.to_owned(), column_meta(column, pair.left.entities.len(), ids.clone()));
     }
-    assembly.finish(key_values(&schema, &meta, Vocabulary::of(pair).key_value())?)?;
+    let vocabulary = if ids.start == 0 { Vocabulary::of(pair).key_value() } else { None };
+    assembly.finish(key_values(&schema, &meta, vocabulary)?)?;
     Ok(())
 }
 

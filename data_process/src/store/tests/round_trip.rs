@@ -135,7 +135,8 @@ proptest! {
         let vectors: Vec<_> =
             data.iter().map(|(name, width, rows, values)| new_vectors(name, *width, rows, values, &about)).collect();
         let (first, later) = vectors.split_at(vectors.len() / 2);
-        writer::write(&path, &pair, first, &Origin::default(), layout).unwrap();
+        let origin = Origin::default();
+        writer::write(&path, writer::Content { pair: &pair, vectors: first, origin: &origin }, layout).unwrap();
         splice::apply(&path, splice::Change { drop: None, put: later, layout }).unwrap();
         prop_assert_eq!(Store::open(&path).unwrap().pair().unwrap(), pair);
         for (name, _, rows, values) in &data {

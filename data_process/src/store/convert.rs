@@ -1,0 +1,177 @@
+//! Turns a foreign Parquet file into a store: what other engines make of a store when they rewrite it, and tables that
+//! have at least `side` and `uri`.
+//!
+//! Types are cast, rows are put in order of their id, columns that can be derived or may be empty are filled in, and
+//! lists of floats that all have one length become vector columns. Anything else is left out and named.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, ListArray, RecordBatch, RecordBatchReader, UInt32Array, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type, UInt32Type};
+use arrow::error::ArrowError;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::part::read_footer;
+use super::{NewVectors, Provenance, Store, StoreError, put_vectors, writer};
+use crate::schema::{self, Mismatch};
+
+/// What became of a foreign file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversion {
+    /// Columns of the contract that were made up: empty, or derived from the others.
+    pub filled: Vec<String>,
+    /// Columns that were left out, as they are neither of the contract nor vectors.
+    pub left_out: Vec<String>,
+    /// Vector columns.
+    pub vectors: Vec<String>,
+}
+
+/// Reads a Parquet file and writes a store.
+pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
+    let undecodable = |source: ArrowError| StoreError::Decode { path: from.to_owned(), source: source.into() };
+    let table = read_table(from)?;
+    let mut done = Conversion::default();
+    let table = in_order(&table).map_err(undecodable)?;
+    let ordinary = ordinary_columns(&table, from, &mut done)?;
+    let sides = ordinary.column(1).as_primitive::<UInt8Type>();
+    let left = sides.values().partition_point(|side| *side == 0);
+    writer::write_batch(to, &ordinary, left)?;
+    let about = Provenance { source: from.display().to_string(), ..Provenance::default() };
+    for (field, column) in table.schema().fields().iter().zip(table.columns()) {
+        if schema::is_ordinary(field.name()) {
+            continue;
+        }
+        let Some((width, rows, values)) = vectors(column) else {
+            done.left_out.push(field.name().clone());
+            continue;
+        };
+        let new = NewVectors { name: field.name(), width, rows: &rows, values: &values, provenance: &about };
+        put_vectors(to, &[new])?;
+        done.vectors.push(field.name().clone());
+    }
+    Store::open(to)?.pair()?;
+    Ok(done)
+}
+
+fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {
+    let (file, _) = read_footer(from)?;
+    let failed = |source| StoreError::Decode { path: from.to_owned(), source };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(failed)?;
+    let schema = reader.schema();
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|source| failed(source.into()))?;
+    concat_batches(&schema, &batches).map_err(|source| failed(source.into()))
+}
+
+/// Rows in order of `id`, if there is one.
+fn in_order(table: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    match table.column_by_name("id") {
+        None => Ok(table.clone()),
+        Some(ids) => take_record_batch(table, &sort_to_indices(ids, None, None)?),
+    }
+}
+
+fn ordinary_columns(table: &RecordBatch, from: &Path, done: &mut Conversion) -> Result<RecordBatch, StoreError> {
+    let (mut columns, mut wrong): (Vec<ArrayRef>, Vec<Mismatch>) = (Vec::new(), Vec::new());
+    let fields = schema::ordinary_fields();
+    for field in &fields {
+        let found = table.column_by_name(field.name()).map(|column| cast_to(column, field));
+        let (column, expected) = (field.name().clone(), schema::type_name(field.data_type()));
+        match (found, fill(field, table, &columns)) {
+            (Some(Some(array)), _) => columns.push(array),
+            (Some(None), _) => {
+                let found = table.column_by_name(field.name()).map_or_else(String::new, |a| a.data_type().to_string());
+                wrong.push(Mismatch::Type { column, expected, found });
+            }
+            (None, Some(array)) => {
+                done.filled.push(column);
+                columns.push(array);
+            }
+            (None, None) => wrong.push(Mismatch::Missing { column, expected }),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(StoreError::Contract { path: from.to_owned(), mismatches: wrong });
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|source| StoreError::Decode { path: from.to_owned(), source: source.into() })
+}
+
+/// The column in the contract's type; `None` if that cannot be.
+fn cast_to(column: &ArrayRef, field: &Field) -> Option<ArrayRef> {
+    let column = cast(column, field.data_type()).ok()?;
+    (field.is_nullable() || column.null_count() == 0).then_some(column)
+}
+
+/// A column that is not there: made from the others, or empty. `side` and `uri` cannot be made up.
+fn fill(field: &Field, table: &RecordBatch, before: &[ArrayRef]) -> Option<ArrayRef> {
+    let rows = table.num_rows();
+    match field.name().as_str() {
+        "id" => Some(Arc::new(UInt32Array::from_iter_values(0..rows as u32))),
+        "label" => Some(new_null_array(field.data_type(), rows)),
+        "edges" | "attributes" | "links" => empty_lists(field, rows),
+        "link_order" => link_order(before.get(1)?, before.last()?),
+        _ => None,
+    }
+}
+
+fn empty_lists(field: &Field, rows: usize) -> Option<ArrayRef> {
+    let DataType::List(item) = field.data_type() else { return None };
+    let values = arrow::array::new_empty_array(item.data_type());
+    let offsets = OffsetBuffer::new_zeroed(rows);
+    Some(Arc::new(ListArray::try_new(item.clone(), offsets, values, None).ok()?))
+}
+
+/// Positions of links in row order of the left graph, the same on both sides.
+fn link_order(sides: &ArrayRef, links: &ArrayRef) -> Option<ArrayRef> {
+    let (sides, links) = (sides.as_primitive_opt::<UInt8Type>()?, links.as_list_opt::<i32>()?);
+    let mut positions = rustc_hash::FxHashMap::default();
+    let others = |row: usize| links.value(row).as_primitive_opt::<UInt32Type>().map(|ids| ids.values().to_vec());
+    for row in (0..links.len()).filter(|&row| sides.value(row) == 0) {
+        for other in others(row)? {
+            let next = positions.len() as u32;
+            positions.entry((row as u32, other)).or_insert(next);
+        }
+    }
+    let mut order = Vec::new();
+    for row in 0..links.len() {
+        for other in others(row)? {
+            let key = if sides.value(row) == 0 { (row as u32, other) } else { (other, row as u32) };
+            order.push(positions.get(&key).copied().unwrap_or(u32::MAX));
+        }
+    }
+    let item = Arc::new(Field::new("element", DataType::UInt32, false));
+    let offsets = OffsetBuffer::from_lengths((0..links.len()).map(|row| links.value_length(row) as usize));
+    Some(Arc::new(ListArray::try_new(item, offsets, Arc::new(UInt32Array::from(order)), None).ok()?))
+}
+
+/// Width, rows and floats of a column of lists of floats that all have one length.
+fn vectors(column: &ArrayRef) -> Option<(usize, Vec<u32>, Vec<f32>)> {
+    let floats = Arc::new(Field::new("element", DataType::Float32, true));
+    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) = column.data_type()
+    else {
+        return None;
+    };
+    if !matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64) {
+        return None;
+    }
+    let lists = cast(column, &DataType::List(floats)).ok()?;
+    let lists = lists.as_list_opt::<i32>()?;
+    let (mut width, mut rows, mut values) = (None, Vec::new(), Vec::new());
+    for row in (0..lists.len()).filter(|&row| lists.is_valid(row)) {
+        let list = lists.value(row);
+        let list: &Float32Array = list.as_primitive_opt::<Float32Type>()?;
+        if *width.get_or_insert(list.len()) != list.len() || list.null_count() > 0 || list.is_empty() {
+            return None;
+        }
+        rows.push(row as u32);
+        values.extend_from_slice(list.values());
+    }
+    Some((width?, rows, values))
+}
