@@ -3,8 +3,8 @@
 #[cfg(feature = "torch")]
 pub mod embed_text;
 pub mod exit;
-mod prep;
 pub mod inspect;
+mod prep;
 pub mod store;
 
 use std::process::ExitCode;

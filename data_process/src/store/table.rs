@@ -83,7 +83,9 @@ impl<'a> Table<'a> {
             }
             bytes += size;
         }
-        groups.push(start..rows.end);
+        if start < rows.end {
+            groups.push(start..rows.end);
+        }
         groups
     }
 

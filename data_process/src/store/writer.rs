@@ -98,8 +98,10 @@ pub(super) fn write_batch(path: &Path, batch: &RecordBatch, left: usize) -> Resu
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&batch.schema())?);
         let mut assembly = Assembly::new(pending.file(), parquet, Layout::default().page_bytes)?;
         let mut digest = Sha256::new();
-        copy_ordinary(&mut assembly, batch, &mut digest)?;
-        assembly.end_group(batch.num_rows())?;
+        if batch.num_rows() > 0 {
+            copy_ordinary(&mut assembly, batch, &mut digest)?;
+            assembly.end_group(batch.num_rows())?;
+        }
         meta.sha256 = hex(&digest.finalize());
         assembly.finish(key_values(&batch.schema(), &meta, None)?)?;
         Ok(())

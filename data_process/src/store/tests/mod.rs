@@ -1,6 +1,10 @@
 //! Tests of the store as a whole.
 
+mod errors;
+mod hostile;
 mod round_trip;
+mod tools;
+mod writers;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,217 @@
+//! One test per way of being wrong.
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+
+use super::*;
+use crate::fault::{Fault, Kind};
+use crate::store::{StoreError, drop_vectors, put_vectors, split, write};
+
+/// Writes a Parquet file with these columns.
+fn foreign(path: &Path, fields: Vec<Field>, columns: Vec<ArrayRef>) {
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// The store's ordinary columns, changed, in a file that says nothing of itself.
+fn rewritten(path: &Path, change: impl FnOnce(&mut Vec<Field>, &mut Vec<ArrayRef>)) {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    write(path, &small_pair(), &[]).unwrap();
+    let file = fs::File::open(path).unwrap();
+    let batch = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap();
+    let mut fields = batch.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    let mut columns = batch.columns().to_vec();
+    change(&mut fields, &mut columns);
+    foreign(path, fields, columns);
+}
+
+fn error(path: &Path) -> StoreError {
+    Store::open(path).and_then(|store| store.pair()).unwrap_err()
+}
+
+fn with_image(path: &Path) {
+    let (values, about) = (floats(4), provenance());
+    write(path, &small_pair(), &[new_vectors("image", 2, &[0, 5], &values, &about)]).unwrap();
+}
+
+#[test]
+fn a_store_that_is_not_there() {
+    let (_folder, path) = temporary();
+    let error = error(&path);
+    assert!(matches!(error, StoreError::Open { .. }));
+    assert_eq!(error.kind(), Kind::Input);
+    assert!(error.to_string().contains("humea prep"), "{error}");
+}
+
+#[test]
+fn a_folder_without_parts() {
+    let (folder, _) = temporary();
+    assert!(matches!(error(folder.path()), StoreError::NoParts { .. }));
+}
+
+#[test]
+fn something_that_is_not_parquet() {
+    let (_folder, path) = temporary();
+    for content in ["", "PAR1", "not a store at all, but long enough to hold a footer"] {
+        fs::write(&path, content).unwrap();
+        assert!(matches!(error(&path), StoreError::NotParquet { .. }), "{content}");
+    }
+}
+
+#[test]
+fn parquet_that_is_not_a_store_is_told_all_differences() {
+    let (_folder, path) = temporary();
+    foreign(&path, vec![Field::new("id", DataType::UInt32, false)], vec![Arc::new(UInt32Array::from(vec![0]))]);
+    let StoreError::Contract { mismatches, .. } = error(&path) else { panic!() };
+    assert_eq!(mismatches.len(), 7);
+}
+
+#[test]
+fn a_file_of_very_many_columns() {
+    let (_folder, path) = temporary();
+    let fields = (0..20_000).map(|n| Field::new(format!("c{n}"), DataType::UInt32, false)).collect();
+    let column: ArrayRef = Arc::new(UInt32Array::from(vec![0]));
+    foreign(&path, fields, std::iter::repeat_n(column, 20_000).collect());
+    let text = error(&path).to_string();
+    assert!(text.contains("more differences") && text.len() < 10_000, "{}", text.len());
+}
+
+#[test]
+fn parts_with_different_columns() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let parts = folder.path().join("parts");
+    split(&path, &parts, 2.try_into().unwrap()).unwrap();
+    drop_vectors(&path, "image").unwrap();
+    fs::copy(&path, parts.join("part-00001.parquet")).unwrap();
+    let error = error(&parts);
+    assert!(matches!(error, StoreError::PartsDiffer { .. }), "{error}");
+    assert!(error.to_string().contains("lacks `image`"), "{error}");
+}
+
+#[test]
+fn a_part_that_is_missing() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let parts = folder.path().join("parts");
+    split(&path, &parts, 3.try_into().unwrap()).unwrap();
+    fs::remove_file(parts.join("part-00001.parquet")).unwrap();
+    assert!(matches!(error(&parts), StoreError::Rows { expected: 7, found: 4, .. }));
+}
+
+/// Replaces text in a file by text of the same length.
+fn patch(path: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.windows(from.len()).rposition(|window| window == from.as_bytes()).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn metadata_that_cannot_be_read() {
+    let (_folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    patch(&path, r#"{"version":1"#, r#"{"version":x"#);
+    assert!(matches!(error(&path), StoreError::Metadata { key: "humea", .. }));
+}
+
+#[test]
+fn another_version_of_the_contract() {
+    let (_folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    patch(&path, r#"{"version":1"#, r#"{"version":9"#);
+    assert!(matches!(error(&path), StoreError::Version { found: 9, expected: 1, .. }));
+}
+
+#[test]
+fn a_page_that_contradicts_the_footer() {
+    let (_folder, path) = temporary();
+    with_image(&path);
+    let store = Store::open(&path).unwrap();
+    let image = store.chunks().into_iter().find(|chunk| chunk.column.starts_with("image")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[image.offset as usize] = 0x77;
+    fs::write(&path, bytes).unwrap();
+    let error = Store::open(&path).and_then(|store| store.vectors("image").map(drop)).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn an_ordinary_column_that_cannot_be_decoded() {
+    let (_folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let store = Store::open(&path).unwrap();
+    let uri = store.chunks().into_iter().find(|chunk| chunk.column == "uri").unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[uri.offset as usize..(uri.offset + uri.bytes) as usize].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(error(&path), StoreError::Decode { .. }));
+}
+
+#[test]
+fn ids_that_are_not_row_numbers_and_values_out_of_range() {
+    let (_folder, path) = temporary();
+    rewritten(&path, |_, columns| columns[0] = Arc::new(UInt32Array::from(vec![0, 1, 2, 3, 5, 4, 6])));
+    let text = error(&path).to_string();
+    assert!(text.contains("row 4") && text.contains("`id`"), "{text}");
+    // Links of the left graph's first entities moved to its own graph.
+    rewritten(&path, |_, columns| columns.swap(6, 7));
+    assert!(matches!(error(&path), StoreError::Content { column, .. } if column == "links"));
+}
+
+#[test]
+fn a_column_that_is_not_there_or_may_not_be() {
+    let (_folder, path) = temporary();
+    with_image(&path);
+    let error = drop_vectors(&path, "img").unwrap_err();
+    assert!(error.to_string().contains("it has image"), "{error}");
+    let (values, about) = (floats(2), provenance());
+    let put = |vectors| put_vectors(&path, &[vectors]).unwrap_err();
+    assert!(matches!(put(new_vectors("uri", 2, &[0], &values, &about)), StoreError::ColumnName { .. }));
+    assert!(matches!(put(new_vectors("", 2, &[0], &values, &about)), StoreError::ColumnName { .. }));
+    assert!(matches!(put(new_vectors("x", 3, &[0], &values, &about)), StoreError::Shape { .. }));
+    assert!(matches!(put(new_vectors("x", 0, &[0], &values, &about)), StoreError::Shape { .. }));
+    assert!(matches!(put(new_vectors("x", 1, &[3, 3], &values, &about)), StoreError::VectorRows { position: 1, .. }));
+    assert!(matches!(put(new_vectors("x", 1, &[3, 7], &values, &about)), StoreError::VectorRows { row: 7, .. }));
+    let twice = new_vectors("x", 1, &[3, 4], &values, &about);
+    assert!(matches!(put_vectors(&path, &[twice, twice]).unwrap_err(), StoreError::Twice { .. }));
+}
+
+#[test]
+fn a_pair_that_contradicts_itself() {
+    let (_folder, path) = temporary();
+    let broken = |breaks: fn(&mut GraphPair)| {
+        let mut pair = small_pair();
+        breaks(&mut pair);
+        let error = write(&path, &pair, &[]).unwrap_err();
+        assert!(matches!(error, StoreError::Pair { .. }), "{error}");
+        assert!(!path.exists());
+    };
+    broken(|pair| pair.left.triples[0].tail = 4);
+    broken(|pair| pair.left.triples[0].head = 4);
+    broken(|pair| pair.right.triples[0].relation = 2);
+    broken(|pair| pair.right.facts[0].attribute = 1);
+    broken(|pair| pair.right.facts[0].lang = Some(0));
+    broken(|pair| pair.left.facts[0].entity = 9);
+    broken(|pair| pair.links[0].1 = 3);
+    broken(|pair| pair.left.labels.truncate(2));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to() {
+    let (folder, path) = temporary();
+    let error = write(&folder.path().join("no/such/folder.parquet"), &small_pair(), &[]).unwrap_err();
+    assert!(matches!(error, StoreError::Write { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Output);
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("something"), "").unwrap();
+    assert!(matches!(write(&path, &small_pair(), &[]).unwrap_err(), StoreError::Write { .. }), "a folder stays");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}

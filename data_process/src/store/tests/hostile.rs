@@ -1,0 +1,102 @@
+//! Files that were damaged or made to do harm: an error or correct data, never a panic, a hang or a huge allocation.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::store::{StoreError, write};
+
+/// Reads everything of whatever these bytes are.
+fn read_all(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    fs::write(path, bytes).unwrap();
+    let store = Store::open(path)?;
+    for column in store.vector_columns() {
+        let vectors = store.vectors(&column.name)?;
+        assert_eq!(vectors.as_slice()?.len(), vectors.rows().len() * vectors.width());
+        assert!(vectors.rows().windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(vectors.rows().iter().all(|&row| (row as usize) < store.entities()));
+    }
+    store.structure()?;
+    store.pair().map(drop)
+}
+
+fn survives(path: &Path, bytes: &[u8], what: impl std::fmt::Display) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| read_all(path, bytes).is_ok()));
+    assert!(outcome.is_ok(), "{what}");
+}
+
+fn small_store() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+    let (folder, path) = temporary();
+    let (values, about) = (floats(4 * 3), provenance());
+    write(&path, &small_pair(), &[new_vectors("image", 3, &[0, 2, 3, 5], &values, &about)]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    (folder, path, bytes)
+}
+
+/// Where the vector chunk and the footer lie.
+fn sensitive(path: &Path, length: usize) -> Vec<std::ops::Range<usize>> {
+    let chunks = Store::open(path).unwrap().chunks();
+    let image = chunks.iter().find(|chunk| chunk.column.starts_with("image")).unwrap();
+    let end = (image.offset + image.bytes) as usize;
+    vec![0..4, image.offset as usize..end, end..length]
+}
+
+#[test]
+fn every_byte_of_header_pages_and_footer_changed() {
+    let (_folder, path, bytes) = small_store();
+    for at in sensitive(&path, bytes.len()).into_iter().flatten() {
+        for change in [0x01, 0xff] {
+            let mut changed = bytes.clone();
+            changed[at] ^= change;
+            survives(&path, &changed, format_args!("byte {at} ^ {change:#x}"));
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_the_ordinary_columns_changed() {
+    let (_folder, path, bytes) = small_store();
+    let end = sensitive(&path, bytes.len())[1].start;
+    for at in 4..end {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0xff;
+        survives(&path, &changed, format_args!("byte {at}"));
+    }
+}
+
+#[test]
+fn cut_short_at_every_length() {
+    let (_folder, path, bytes) = small_store();
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(read_all(&path, &bytes[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn random_changes_in_several_places() {
+    let (_folder, path, bytes) = small_store();
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let places: Vec<usize> = sensitive(&path, bytes.len()).into_iter().flatten().collect();
+    for round in 0..1000 {
+        let mut changed = bytes.clone();
+        for _ in 0..random.random_range(1..6) {
+            changed[places[random.random_range(0..places.len())]] = random.random();
+        }
+        survives(&path, &changed, format_args!("round {round}"));
+    }
+}
+
+#[test]
+fn a_footer_length_beyond_the_file_and_nonsense_after_the_magic() {
+    let (_folder, path, bytes) = small_store();
+    let mut changed = bytes.clone();
+    let end = changed.len();
+    changed[end - 8..end - 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(read_all(&path, &changed).is_err());
+    let mut appended = bytes;
+    appended.extend([0; 100]);
+    assert!(read_all(&path, &appended).is_err());
+}

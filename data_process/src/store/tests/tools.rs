@@ -1,0 +1,203 @@
+//! Splitting, merging, converting, exporting, validating.
+
+use std::fs;
+use std::num::NonZeroUsize;
+
+use super::*;
+use crate::store::{
+    Format, Origin, convert, copy_vectors, drop_vectors, export, grouped, merge, present_rows, put_vectors,
+    read_matrix, split, write, write_with,
+};
+
+fn with_image(path: &Path) -> (Vec<u32>, Vec<f32>) {
+    let (rows, values, about) = (vec![0, 2, 3, 5], floats(4 * 3), provenance());
+    write(path, &small_pair(), &[new_vectors("image", 3, &rows, &values, &about)]).unwrap();
+    (rows, values)
+}
+
+#[test]
+fn a_store_in_parts_is_the_same_store() {
+    let (folder, path) = temporary();
+    let image = with_image(&path);
+    for parts in [1, 2, 3, 7, 20] {
+        let split_path = folder.path().join(format!("split{parts}"));
+        split(&path, &split_path, NonZeroUsize::new(parts).unwrap()).unwrap();
+        let store = Store::open(&split_path).unwrap();
+        assert_eq!(store.parts().len(), parts.min(7));
+        assert_eq!(store.pair().unwrap(), grouped(small_pair()));
+        assert_eq!(store.structure().unwrap().links, Store::open(&path).unwrap().structure().unwrap().links);
+        assert_eq!(column(&split_path, "image"), image);
+        assert_eq!(store.column("image").unwrap().present, [3, 1]);
+        assert!(store.validate().unwrap().is_empty());
+        let merged = folder.path().join("merged.parquet");
+        merge(&split_path, &merged).unwrap();
+        assert_eq!(Store::open(&merged).unwrap().fingerprint(), Store::open(&path).unwrap().fingerprint());
+    }
+}
+
+#[test]
+fn columns_are_added_to_and_dropped_from_parts() {
+    let (_folder, path) = temporary();
+    let image = with_image(&path);
+    split(&path, &path, NonZeroUsize::new(3).unwrap()).unwrap();
+    let (values, about) = (floats(3 * 2), provenance());
+    put_vectors(&path, &[new_vectors("relation_text", 2, &[1, 4, 6], &values, &about)]).unwrap();
+    assert_eq!(column(&path, "relation_text"), (vec![1, 4, 6], values));
+    assert_eq!(column(&path, "image"), image);
+    let blocks: usize =
+        Store::open(&path).unwrap().vectors("image").unwrap().blocks().unwrap().iter().map(|b| b.0.len()).sum();
+    assert_eq!(blocks, image.0.len());
+    drop_vectors(&path, "relation_text").unwrap();
+    assert_eq!(Store::open(&path).unwrap().vector_columns().len(), 1);
+}
+
+#[test]
+fn what_a_plain_writer_made_of_a_store_opens_and_converts() {
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::Compression;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+
+    let (folder, path) = temporary();
+    let image = with_image(&path);
+    let foreign = folder.path().join("foreign.parquet");
+    let choices = [
+        (Compression::UNCOMPRESSED, WriterVersion::PARQUET_1_0, false),
+        (Compression::UNCOMPRESSED, WriterVersion::PARQUET_2_0, false),
+        (Compression::SNAPPY, WriterVersion::PARQUET_1_0, true),
+    ];
+    for (compression, version, dictionary) in choices {
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_writer_version(version)
+            .set_dictionary_enabled(dictionary)
+            .set_data_page_row_count_limit(2)
+            .set_write_batch_size(2)
+            .set_max_row_group_row_count(Some(3))
+            .build();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap()).unwrap().build().unwrap();
+        let batch = reader.collect::<Result<Vec<_>, _>>().unwrap().remove(0);
+        let mut writer =
+            ArrowWriter::try_new(fs::File::create(&foreign).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(column(&foreign, "image"), image);
+        let store = Store::open(&foreign).unwrap();
+        assert_eq!((store.left(), store.column("image").unwrap().present), (4, [3, 1]));
+        let converted = folder.path().join("converted.parquet");
+        let done = convert(&foreign, &converted).unwrap();
+        assert_eq!((done.vectors, done.filled.len()), (vec!["image".to_owned()], 0));
+        assert_eq!(column(&converted, "image"), image);
+        assert_eq!(Store::open(&converted).unwrap().structure().unwrap().links.len(), 4);
+    }
+}
+
+#[test]
+fn a_bare_table_becomes_a_store() {
+    use arrow::array::{Array, Int64Array, ListArray, RecordBatch, StringArray};
+    use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+    use parquet::arrow::ArrowWriter;
+    use std::sync::Arc;
+
+    let (folder, path) = temporary();
+    let vectors = ListArray::from_iter_primitive::<Float64Type, _, _>([
+        Some(vec![Some(1.0), Some(2.0)]),
+        None,
+        Some(vec![Some(3.0), Some(4.5)]),
+    ]);
+    let fields = vec![
+        Field::new("side", DataType::Int64, true),
+        Field::new("uri", DataType::Utf8, true),
+        Field::new("image", vectors.data_type().clone(), true),
+        Field::new("comment", DataType::Utf8, true),
+    ];
+    let batch = RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        vec![
+            Arc::new(Int64Array::from(vec![0, 0, 1])),
+            Arc::new(StringArray::from(vec!["a", "b", "x"])),
+            Arc::new(vectors),
+            Arc::new(StringArray::from(vec!["", "", ""])),
+        ],
+    )
+    .unwrap();
+    let bare = folder.path().join("bare.parquet");
+    let mut writer = ArrowWriter::try_new(fs::File::create(&bare).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let done = convert(&bare, &path).unwrap();
+    assert_eq!(done.filled, ["id", "label", "edges", "attributes", "links", "link_order"]);
+    assert_eq!(done.left_out, ["comment"]);
+    assert_eq!(column(&path, "image"), (vec![0, 2], vec![1.0, 2.0, 3.0, 4.5]));
+    assert_eq!(Store::open(&path).unwrap().left(), 2);
+}
+
+#[test]
+fn vectors_leave_as_numpy_csv_and_safetensors_and_graphs_as_id_files() {
+    let (folder, path) = temporary();
+    let (rows, values) = with_image(&path);
+    let store = Store::open(&path).unwrap();
+    let out = folder.path().join("out");
+    for format in [Format::Npy, Format::Csv, Format::Safetensors, Format::IdFiles] {
+        export(&store, format, &out).unwrap();
+    }
+    assert_eq!(read_matrix(&out.join("image.npy")).unwrap(), (3, values.clone()));
+    let csv = fs::read_to_string(out.join("image.csv")).unwrap();
+    assert!(csv.starts_with("id,uri,0,1,2\n0,a,-3,-2.5,-2\n2,č,"), "{csv}");
+    let bytes = fs::read(out.join("vectors.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.tensor("image").unwrap().data(), bytemuck::cast_slice::<f32, u8>(&values));
+    assert_eq!(tensors.tensor("image.rows").unwrap().shape(), [rows.len()]);
+    assert_eq!(fs::read_to_string(out.join("ill_ent_ids")).unwrap(), "2\t6\n0\t5\n0\t4\n1\t4\n");
+    assert_eq!(fs::read_to_string(out.join("triples_2")).unwrap(), "5\t0\t6\n6\t1\t5\n");
+    assert_eq!(fs::read_to_string(out.join("training_attrs_1")).unwrap(), "a\theight\nb (c), d\tname\theight\n");
+}
+
+#[test]
+fn vectors_come_from_a_matrix_or_from_another_store() {
+    let (folder, path) = temporary();
+    let image = with_image(&path);
+    let nan = f32::NAN;
+    assert_eq!(present_rows(2, &[1.0, 2.0, nan, nan, nan, 3.0]).0, [0, 2]);
+    let other = folder.path().join("other.parquet");
+    let mut pair = small_pair();
+    pair.left.entities.shift_remove("unbound");
+    pair.left.labels.pop();
+    write(&other, &pair, &[]).unwrap();
+    copy_vectors(&other, "image", &path).unwrap();
+    assert_eq!(column(&other, "image").0, [0, 2, 4], "row 3 is gone, so row 5 is row 4");
+    assert_eq!(column(&other, "image").1[..6], image.1[..6]);
+}
+
+#[test]
+fn validation_finds_what_is_wrong() {
+    let (_folder, path) = temporary();
+    let about = provenance();
+    let values = [1.0, f32::NAN, 3.0];
+    let origin = Origin { maker: "a test".into(), ..Origin::default() };
+    write_with(&path, &small_pair(), &[new_vectors("image", 1, &[0, 1, 5], &values, &about)], &origin).unwrap();
+    let findings = Store::open(&path).unwrap().validate().unwrap();
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].to_string().contains("NaN in the vector of row 1"), "{}", findings[0]);
+    // One float changed on disk: only the digest can tell.
+    let image =
+        Store::open(&path).unwrap().chunks().into_iter().find(|chunk| chunk.column.starts_with("image")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let last = (image.offset + image.bytes) as usize - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let findings = Store::open(&path).unwrap().validate().unwrap();
+    assert!(findings.iter().any(|finding| finding.reason.contains("not those it was written with")), "{findings:?}");
+}
+
+#[test]
+fn a_summary_counts_what_is_there() {
+    let (_folder, path) = temporary();
+    with_image(&path);
+    let summary = Store::open(&path).unwrap().summary().unwrap();
+    assert_eq!((summary.entities, summary.left, summary.right, summary.links, summary.triples), (7, 4, 3, 4, 6));
+    assert_eq!((summary.relations, summary.attributes, summary.literals), (4, 2, 4));
+    assert_eq!(summary.columns[0].present, [3, 1]);
+    let text = summary.lines().join("\n");
+    assert!(text.contains("4 Links + 3 Rechts") && text.contains("75.0 % of Links"), "{text}");
+}
