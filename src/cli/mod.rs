@@ -1,8 +1,11 @@
 //! The command line: one file per subcommand, each `Args` and `run`.
 
 #[cfg(feature = "torch")]
+pub mod embed_image;
+#[cfg(feature = "torch")]
 pub mod embed_text;
 pub mod exit;
+pub mod import_vectors;
 pub mod inspect;
 mod prep;
 pub mod store;
@@ -29,6 +32,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Prep(prep::Args),
+    ImportVectors(import_vectors::Args),
+    #[cfg(feature = "torch")]
+    EmbedImage(Box<embed_image::Args>),
     #[cfg(feature = "torch")]
     EmbedText(Box<embed_text::Args>),
     Inspect(inspect::Args),
@@ -62,6 +68,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let bars = Bars::new(cli.quiet);
     match cli.command {
         Command::Prep(args) => prep::run(args, &bars),
+        Command::ImportVectors(args) => import_vectors::run(args, &bars),
+        #[cfg(feature = "torch")]
+        Command::EmbedImage(args) => embed_image::run(*args, &bars),
         #[cfg(feature = "torch")]
         Command::EmbedText(args) => embed_text::run(&args, &bars),
         Command::Inspect(args) => inspect::run(&args, &bars),

@@ -37,6 +37,24 @@ pub struct Coverage {
     pub missing: usize,
 }
 
+impl Coverage {
+    /// Coverage for a person: a line for each graph, and one or two for what was left over.
+    pub fn report(&self, graphs: &[String; 2]) -> String {
+        let side = |side: usize| {
+            let (present, entities) = (self.present[side], self.entities[side]);
+            let share = 100.0 * present as f64 / entities.max(1) as f64;
+            format!("{}: {present} of {entities} entities ({share:.1} %)", graphs[side])
+        };
+        let left_over =
+            format!("{} for an entity that had one already, {} for no entity", self.duplicates, self.unmatched);
+        let mut lines = vec![side(0), side(1), left_over];
+        if self.missing > 0 {
+            lines.push(format!("{} index lines whose key is in no file", self.missing));
+        }
+        lines.join("\n")
+    }
+}
+
 /// The vectors of a store column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assigned {

@@ -47,6 +47,11 @@ impl Entities {
         &self.graphs
     }
 
+    /// The names in id order, without angle brackets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| plain(name))
+    }
+
     /// The id of a name.
     pub fn by_name(&self, name: &str) -> Option<u32> {
         self.ids.get(plain(name)).copied()

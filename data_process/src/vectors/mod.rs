@@ -13,6 +13,7 @@ mod error;
 mod fixtures;
 mod format;
 pub mod hdf5;
+pub mod import;
 mod index;
 pub mod npy;
 pub mod parquet;

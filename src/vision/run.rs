@@ -1,0 +1,329 @@
+//! Folder of images → vector column of a store. Images are decoded on all cores while the network works on the batch
+//! before; one that cannot be decoded is counted and named, and the run goes on.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use data_process::event::{Event, Observer, Unit};
+use data_process::fault::{Fault, Kind as FaultKind};
+use data_process::store::{self, NewVectors, Provenance, Store, StoreError};
+use data_process::vectors::import::{coverage_json, entities_of, read_indexes};
+use data_process::vectors::{Coverage, Entities, VectorError};
+use rayon::prelude::*;
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use super::pictures::{self, PictureError, Pictures};
+use super::pixels::{self, PixelError};
+use super::vgg::{Layer, Vgg, VggError};
+use super::weights::{self, WeightError};
+
+/// Files that are named one by one; beyond these they are only counted.
+const MOST_NOTES: usize = 20;
+
+/// What is to be embedded, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The store.
+    pub store: PathBuf,
+    /// The column, usually `image`.
+    pub column: String,
+    /// Folders of images.
+    pub folders: Vec<PathBuf>,
+    /// Index files that connect entities with image names; none if files are named after entities.
+    pub indexes: Vec<PathBuf>,
+    /// The weights.
+    pub weights: PathBuf,
+    /// Name and revision of the model, for the store.
+    pub model: [Option<String>; 2],
+    /// What is taken from the network.
+    pub layer: Layer,
+    /// Images per batch.
+    pub batch: usize,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// What was embedded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedded {
+    /// Floats per vector.
+    pub width: usize,
+    /// The names of the graphs.
+    pub graphs: [String; 2],
+    /// How complete the column is.
+    pub coverage: Coverage,
+    /// Images that could not be decoded.
+    pub failed: usize,
+}
+
+/// What can go wrong; a damaged image is none of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbedError {
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder or the index is wrong.
+    #[error(transparent)]
+    Pictures(#[from] PictureError),
+    /// An index file is wrong.
+    #[error(transparent)]
+    Index(#[from] VectorError),
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// The weights are not those of a VGG, or libtorch failed.
+    #[error(transparent)]
+    Vgg(#[from] VggError),
+    /// Not one image could be decoded.
+    #[error("none of the {0} images could be decoded; see the notes above")]
+    AllFailed(usize),
+    /// The network gave something that is not a number.
+    #[error("the vector of {} holds NaN or an infinite number; are the weights damaged?", path.display())]
+    NotFinite {
+        /// The image.
+        path: PathBuf,
+    },
+    /// The user stopped the run.
+    #[error("stopped after {done} of {of} images; the store is as it was")]
+    Interrupted {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        of: usize,
+    },
+}
+
+impl Fault for EmbedError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Pictures(error) => error.kind(),
+            Self::Index(error) => error.kind(),
+            Self::Weights(error) => error.kind(),
+            Self::Vgg(error) => error.kind(),
+            Self::AllFailed(_) | Self::NotFinite { .. } => FaultKind::Data,
+            Self::Interrupted { .. } => FaultKind::Interrupted,
+        }
+    }
+}
+
+/// Embeds the images and writes the column.
+///
+/// # Errors
+/// If the store, the folder, the index or the weights are wrong, or `stop` said so; the store is then as it was.
+pub fn embed_images(
+    request: &Request,
+    observer: &dyn Observer,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Embedded, EmbedError> {
+    let entities = entities_of(&Store::open(&request.store)?)?;
+    let index = read_indexes(&request.indexes, &entities)?;
+    let pictures = pictures::find(&request.folders, &entities, index.as_ref())?;
+    let vgg = Vgg::new(&weights::read(&request.weights)?, request.device)?;
+    let column = run(request, &vgg, &pictures, observer, stop)?;
+    let coverage = Coverage { present: present(&column.rows, &entities), ..pictures.coverage };
+    let provenance = provenance(request, &entities, &coverage, column.failed);
+    let vectors = NewVectors {
+        name: &request.column,
+        width: column.width,
+        rows: &column.rows,
+        values: &column.values,
+        provenance: &provenance,
+    };
+    store::put_vectors(&request.store, &[vectors])?;
+    Ok(Embedded { width: column.width, graphs: entities.graphs().clone(), coverage, failed: column.failed })
+}
+
+fn present(rows: &[u32], entities: &Entities) -> [usize; 2] {
+    let left = rows.partition_point(|id| (*id as usize) < entities.sides()[0]);
+    [left, rows.len() - left]
+}
+
+fn provenance(request: &Request, entities: &Entities, coverage: &Coverage, failed: usize) -> Provenance {
+    let folders: Vec<String> = request.folders.iter().map(|folder| folder.display().to_string()).collect();
+    let [model, revision] = request.model.clone();
+    let mut provenance = Provenance { source: folders.join(", "), model, revision, ..Provenance::default() };
+    provenance.details.insert("layer".to_owned(), json!(request.layer.name()));
+    provenance.details.insert("undecodable".to_owned(), json!(failed));
+    provenance.details.insert("coverage".to_owned(), coverage_json(entities.graphs(), coverage));
+    provenance
+}
+
+/// The column as it grows.
+#[derive(Debug, Default)]
+struct Column {
+    width: usize,
+    rows: Vec<u32>,
+    values: Vec<f32>,
+    failed: usize,
+}
+
+/// One batch of decoded images, or why each of them could not be.
+type Decoded = Vec<Result<Vec<f32>, PixelError>>;
+
+fn run(
+    request: &Request,
+    vgg: &Vgg,
+    pictures: &Pictures,
+    observer: &dyn Observer,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Column, EmbedError> {
+    let (files, batch) = (&pictures.files, request.batch.max(1));
+    observer.on(Event::Started { task: "embedding images", total: Some(files.len() as u64), unit: Unit::Items });
+    let (sender, receiver) = sync_channel(1);
+    let column = std::thread::scope(|scope| {
+        scope.spawn(move || decode(files, batch, &sender, stop));
+        collect(request, vgg, files, &receiver, observer, stop)
+    })?;
+    observer.on(Event::Finished);
+    if column.rows.is_empty() { Err(EmbedError::AllFailed(files.len())) } else { Ok(column) }
+}
+
+/// Decodes batch after batch, one ahead of the network; ends when nobody listens any more.
+fn decode(files: &[(u32, PathBuf)], batch: usize, sender: &SyncSender<Decoded>, stop: &(dyn Fn() -> bool + Sync)) {
+    for part in files.chunks(batch) {
+        let decoded = part.par_iter().map(|(_, path)| pixels::read(path)).collect();
+        if stop() || sender.send(decoded).is_err() {
+            return;
+        }
+    }
+}
+
+fn collect(
+    request: &Request,
+    vgg: &Vgg,
+    files: &[(u32, PathBuf)],
+    receiver: &Receiver<Decoded>,
+    observer: &dyn Observer,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Column, EmbedError> {
+    let (mut column, mut done) = (Column::default(), 0);
+    for part in files.chunks(request.batch.max(1)) {
+        let decoded = if stop() { None } else { receiver.recv().ok() };
+        let decoded = decoded.ok_or(EmbedError::Interrupted { done, of: files.len() })?;
+        column.add(request, vgg, part, decoded, observer)?;
+        done += part.len();
+        observer.on(Event::Advanced(part.len() as u64));
+    }
+    Ok(column)
+}
+
+impl Column {
+    fn add(
+        &mut self,
+        request: &Request,
+        vgg: &Vgg,
+        part: &[(u32, PathBuf)],
+        decoded: Decoded,
+        observer: &dyn Observer,
+    ) -> Result<(), EmbedError> {
+        let (mut good, mut floats) = (Vec::new(), Vec::new());
+        for ((id, path), pixels) in part.iter().zip(decoded) {
+            match pixels {
+                Ok(pixels) => {
+                    good.push((*id, path));
+                    floats.extend(pixels);
+                }
+                Err(error) => self.note(path, &error, observer),
+            }
+        }
+        if good.is_empty() {
+            return Ok(());
+        }
+        let vectors = forward(vgg, &floats, good.len(), request)?;
+        self.width = vectors.len() / good.len();
+        let broken = vectors.iter().position(|value| !value.is_finite()).map(|place| place / self.width);
+        if let Some(at) = broken {
+            return Err(EmbedError::NotFinite { path: good[at].1.clone() });
+        }
+        self.rows.extend(good.iter().map(|(id, _)| *id));
+        self.values.extend(vectors);
+        Ok(())
+    }
+
+    fn note(&mut self, path: &Path, error: &PixelError, observer: &dyn Observer) {
+        self.failed += 1;
+        if self.failed <= MOST_NOTES {
+            observer.on(Event::Note(&format!("no vector from {}: {error}", path.display())));
+        }
+    }
+}
+
+fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Result<Vec<f32>, VggError> {
+    let side = pixels::SIDE as i64;
+    let _no_grad = tch::no_grad_guard();
+    let batch = Tensor::from_slice(floats).f_reshape([images as i64, 3, side, side])?.f_to_device(request.device)?;
+    let vectors = vgg.forward(&batch, request.layer)?.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?;
+    let count = vectors.numel();
+    let mut out = vec![0.0; count];
+    vectors.f_copy_data(&mut out, count)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_process::event::Silent;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Observer for Notes {
+        fn on(&self, event: Event<'_>) {
+            if let Event::Note(text) = event {
+                self.0.lock().unwrap().push(text.to_owned());
+            }
+        }
+    }
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vision").join(name)
+    }
+
+    fn request(batch: usize) -> Request {
+        Request {
+            store: PathBuf::new(),
+            column: "image".to_owned(),
+            folders: Vec::new(),
+            indexes: Vec::new(),
+            weights: fixture("timm.safetensors"),
+            model: [None, None],
+            layer: Layer::Fc7,
+            batch,
+            device: Device::Cpu,
+        }
+    }
+
+    fn pictures(names: &[&str]) -> Pictures {
+        let files = names.iter().enumerate().map(|(at, name)| (at as u32 * 2, fixture(name))).collect();
+        Pictures { files, coverage: Coverage::default() }
+    }
+
+    fn vgg() -> Vgg {
+        Vgg::new(&weights::read(&fixture("timm.safetensors")).unwrap(), Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_damaged_image_is_noted_and_the_others_are_embedded_whatever_the_batch() {
+        let pictures = pictures(&["picture.png", "make.py", "grey.png", "palette.png"]);
+        let notes = Notes::default();
+        let column = run(&request(3), &vgg(), &pictures, &notes, &|| false).unwrap();
+        assert_eq!((column.rows.as_slice(), column.failed, column.width), (&[0, 4, 6][..], 1, 16));
+        assert!(notes.0.lock().unwrap().iter().any(|note| note.contains("make.py")));
+        let single = run(&request(1), &vgg(), &pictures, &Silent, &|| false).unwrap();
+        let difference = column.values.iter().zip(&single.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-4 && single.rows == column.rows, "{difference}");
+        assert!(column.values.iter().all(|value| *value >= 0.0), "after ReLU");
+    }
+
+    #[test]
+    fn a_run_can_be_stopped_and_can_fail_whole() {
+        let error = run(&request(1), &vgg(), &pictures(&["picture.png"]), &Silent, &|| true).unwrap_err();
+        assert!(matches!(error, EmbedError::Interrupted { done: 0, of: 1 }), "{error}");
+        let error = run(&request(1), &vgg(), &pictures(&["make.py"]), &Silent, &|| false).unwrap_err();
+        assert!(matches!(error, EmbedError::AllFailed(1)), "{error}");
+    }
+}
