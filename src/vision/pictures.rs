@@ -4,7 +4,8 @@
 //! in is named after the entity: its identifier with `/` written as `.`, `_` or `%2F` (`m.01abc`), or the last part of an
 //! IRI (`Mickey_Rooney`), where that is unambiguous.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
@@ -120,10 +121,11 @@ struct Found {
 
 impl Found {
     fn choose(&mut self, id: u32, file: &Path) {
-        if self.chosen.contains_key(&id) {
-            self.coverage.duplicates += 1;
-        } else {
-            self.chosen.insert(id, file.to_owned());
+        match self.chosen.entry(id) {
+            Entry::Vacant(slot) => {
+                slot.insert(file.to_owned());
+            }
+            Entry::Occupied(_) => self.coverage.duplicates += 1,
         }
     }
 
@@ -134,7 +136,7 @@ impl Found {
                 named.insert(name, file);
             }
         }
-        let mut used = std::collections::HashSet::new();
+        let mut used = HashSet::new();
         for (entity, key) in &index.pairs {
             let (Some(file), id) = (named.get(&**key), entities.by_name(entity)) else {
                 self.coverage.missing += 1;
