@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = arguments.first().ok_or("name a store")?;
     let template: Template = arguments.get(1).map_or(Ok(Template::default()), |name| name.parse())?;
     let passages = Passages::of(&Store::open(Path::new(store))?.pair()?, template);
-    for text in passages.relations.iter().chain(&passages.attributes) {
+    for text in passages.relations.iter().chain(passages.attributes.iter()) {
         println!("{}", text.replace('\n', " "));
     }
     Ok(())

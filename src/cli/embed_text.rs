@@ -16,10 +16,11 @@ use crate::progress::Bars;
 
 /// Read a store's relations and attributes with a language model; adds the columns `relation_text` and `attribute_text`
 ///
-/// Every distinct text is read once. What is finished is kept in STORE.cache, so an interrupted run goes on where it
-/// stopped and a second one with the same model costs nothing; the folder may be removed at any time.
+/// Every distinct text is read once. What is finished is kept in `embed-text.cache` beside the store, so an interrupted
+/// run goes on where it stopped, and a second store with the same texts costs nothing; the folder may be removed at any
+/// time.
 ///
-/// A model is named by a folder or by its repository on the Hub (HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE
+/// A model is named by a folder or by its repository on the Hub (`HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`
 /// are observed, the cache is shared with Python): BERT, RoBERTa, XLM-RoBERTa, ALBERT, T5, LLaMA, ChatGLM2 and
 /// sentence-transformers' layouts of them. `hashing` needs no model and no download; it knows words and parts of
 /// words, not meaning, and is for demos and tests.

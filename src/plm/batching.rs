@@ -12,9 +12,9 @@ use super::layers::Batch;
 #[derive(Debug)]
 pub struct Plan {
     /// Numbers of the texts, longest first.
-    pub order: Vec<usize>,
+    order: Vec<usize>,
     /// Runs of `order`.
-    pub batches: Vec<Range<usize>>,
+    batches: Vec<Range<usize>>,
 }
 
 impl Plan {
@@ -33,6 +33,11 @@ impl Plan {
             start = end;
         }
         Self { order, batches }
+    }
+
+    /// The numbers of the texts of each batch.
+    pub fn batches(&self) -> impl Iterator<Item = &[usize]> {
+        self.batches.iter().map(|run| &self.order[run.clone()])
     }
 }
 
@@ -65,10 +70,10 @@ mod tests {
         let lengths = [3, 9, 1, 4, 4, 30, 2, 1];
         let texts = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let plan = Plan::new(&lengths, &texts, 10);
-        let mut seen: Vec<usize> = plan.batches.iter().flat_map(|run| plan.order[run.clone()].to_vec()).collect();
-        for run in &plan.batches {
-            let longest = plan.order[run.clone()].iter().map(|&i| lengths[i]).max().unwrap();
-            assert!(run.len() == 1 || run.len() * longest <= 10);
+        let mut seen: Vec<usize> = plan.batches().flatten().copied().collect();
+        for batch in plan.batches() {
+            let longest = batch.iter().map(|&i| lengths[i]).max().unwrap();
+            assert!(batch.len() == 1 || batch.len() * longest <= 10);
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..8).collect::<Vec<_>>());
@@ -79,8 +84,8 @@ mod tests {
         let of = |texts: &[&str]| {
             let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
             let plan = Plan::new(&lengths, texts, 4);
-            let named = |run: &Range<usize>| plan.order[run.clone()].iter().map(|&i| texts[i].to_owned()).collect();
-            plan.batches.iter().map(named).collect::<Vec<Vec<String>>>()
+            let named = |batch: &[usize]| batch.iter().map(|&i| texts[i].to_owned()).collect();
+            plan.batches().map(named).collect::<Vec<Vec<String>>>()
         };
         assert_eq!(of(&["aa", "b", "cc", "d", "eee"]), of(&["eee", "d", "cc", "b", "aa"]));
     }

@@ -1,6 +1,6 @@
 //! Finished vectors, kept beside the store, so that an interrupted run goes on where it stopped.
 //!
-//! `<store>.cache/<key>/<name>.vec`, one folder for each model, revision and set of options, one file for each piece of
+//! `embed-text.cache/<key>/<name>.vec`, one folder for each model, revision and set of options, one file for each piece of
 //! finished work: vectors with the SHA-256 of their texts. A file is written aside and renamed, so a killed run leaves
 //! whole files only; one that is damaged all the same is passed over, and its texts are computed again. The folder may be
 //! removed at any time.
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::mapping::Mapping;
+
+/// The folder beside the stores; stores that lie side by side share it.
+const FOLDER: &str = "embed-text.cache";
 
 /// The SHA-256 of a text.
 pub type TextHash = [u8; 32];
@@ -51,9 +54,7 @@ impl VectorCache {
     /// The cache of one model and set of options, which `key` names, beside a store.
     pub fn open(store: &Path, key: &str, width: usize) -> io::Result<Self> {
         let short = hexadecimal(&Sha256::digest(key)[..8]);
-        let mut beside = store.as_os_str().to_owned();
-        beside.push(".cache");
-        let folder = PathBuf::from(beside).join(short);
+        let folder = store.with_file_name(FOLDER).join(short);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("key.txt"), key)?;
         let mut cache = Self { folder, width, finished: HashMap::new(), hashes: Vec::new(), values: Vec::new() };

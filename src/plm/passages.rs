@@ -1,11 +1,44 @@
 //! The distinct texts of a store, and which relation or entity reads which of them.
 
-use data_process::pair::{Graph, GraphPair};
+use std::ops::Range;
+
+use data_process::pair::{Graph, GraphPair, Side};
 use data_process::texts::{Template, attribute_text, relation_text};
 use indexmap::IndexSet;
 
-/// Texts, each once, in order of first appearance.
-pub type Distinct = IndexSet<String>;
+/// Texts, each once, in order of first appearance, the left graph's first.
+#[derive(Debug, Default)]
+pub struct Distinct {
+    texts: IndexSet<String>,
+    /// How many of them the left graph has.
+    left: usize,
+}
+
+impl Distinct {
+    fn number(&mut self, text: String) -> u32 {
+        self.texts.insert_full(text).0 as u32
+    }
+
+    /// The texts in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The numbers of the texts that the left graph has, and of those that only the right graph has.
+    pub fn by_graph(&self) -> [Range<usize>; 2] {
+        [0..self.left, self.left..self.texts.len()]
+    }
+}
 
 /// Everything there is to read in a store. Numbers of texts are positions in the set beside them.
 #[derive(Debug)]
@@ -60,14 +93,17 @@ impl Incidence {
 impl Passages {
     /// Reads both graphs.
     pub fn of(pair: &GraphPair, template: Template) -> Self {
-        let (mut relations, mut attributes) = (Distinct::new(), Distinct::new());
+        let (mut relations, mut attributes) = (Distinct::default(), Distinct::default());
         let mut own = Vec::with_capacity(pair.entities());
         let mut numbers = Vec::new();
-        for graph in [&pair.left, &pair.right] {
+        for (graph, side) in [(&pair.left, Side::Left), (&pair.right, Side::Right)] {
             let texts = graph.relations.iter().map(|name| relation_text(name, template));
-            numbers.push(texts.map(|text| relations.insert_full(text).0 as u32).collect::<Vec<_>>());
+            numbers.push(texts.map(|text| relations.number(text)).collect::<Vec<_>>());
             for text in attribute_texts(graph, template) {
-                own.push(text.map(|text| attributes.insert_full(text).0 as u32));
+                own.push(text.map(|text| attributes.number(text)));
+            }
+            if side == Side::Left {
+                (relations.left, attributes.left) = (relations.len(), attributes.len());
             }
         }
         let starts = [0, pair.left.entities.len()];
@@ -99,6 +135,8 @@ fn attribute_texts(graph: &Graph, template: Template) -> Vec<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use data_process::pair::{Fact, Triple};
 
     use super::*;
@@ -128,7 +166,8 @@ mod tests {
         assert_eq!(passages.relations.iter().collect::<Vec<_>>(), ["knows", "likes"]);
         let incident: Vec<&[u32]> = (0..4).map(|entity| passages.incident.of(entity)).collect();
         assert_eq!(incident, [&[0, 1, 0][..], &[0, 0], &[1], &[1]], "a self-loop counts once");
-        assert_eq!(passages.attributes.len(), 2);
+        assert_eq!(passages.relations.by_graph(), [0..2, 2..2]);
+        assert_eq!(passages.attributes.by_graph(), [0..1, 1..2]);
         assert_eq!(passages.own, [None, Some(0), Some(1), Some(0)]);
     }
 }

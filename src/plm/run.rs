@@ -1,7 +1,6 @@
 //! `embed-text`: the texts of a store become its columns `relation_text` and `attribute_text`.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -127,7 +126,7 @@ pub fn vectors_of(embedder: &mut Embedder, texts: &[&str]) -> Result<Vec<f32>, R
     let tokens = embedder.tokenise(texts)?;
     let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
     let plan = Plan::new(&lengths, texts, embedder.batch_tokens());
-    let batches: Vec<&[usize]> = plan.batches.iter().map(|run| &plan.order[run.clone()]).collect();
+    let batches: Vec<&[usize]> = plan.batches().collect();
     let width = embedder.width();
     let mut all = vec![0.0; texts.len() * width];
     crew::run(embedder.workers(), &batches, &tokens, |batch, vectors| {
@@ -183,33 +182,50 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// The vectors of the texts of a shard, or of all; `None` where a text is another shard's.
+    ///
+    /// The two graphs' texts are batched apart, so that another store with the same left graph finds the very batches.
     fn read(
         &mut self,
         what: &str,
         texts: &Distinct,
         shard: Option<Shard>,
     ) -> Result<Vec<Option<&'static [f32]>>, RunError> {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let tokens = self.embedder.tokenise(&texts)?;
+        let mut vectors = Vec::with_capacity(texts.len());
+        let all: Vec<&str> = texts.iter().collect();
+        for numbers in texts.by_graph() {
+            vectors.extend(self.read_graph(what, &all[numbers], shard)?);
+        }
+        Ok(vectors)
+    }
+
+    fn read_graph(
+        &mut self,
+        what: &str,
+        texts: &[&str],
+        shard: Option<Shard>,
+    ) -> Result<Vec<Option<&'static [f32]>>, RunError> {
+        let tokens = self.embedder.tokenise(texts)?;
         let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
-        let plan = Plan::new(&lengths, &texts, self.embedder.batch_tokens());
+        let plan = Plan::new(&lengths, texts, self.embedder.batch_tokens());
         let hashes: Vec<TextHash> = texts.iter().map(|text| text_hash(text)).collect();
-        let ours = plan.batches.iter().enumerate().filter(|(i, _)| shard.is_none_or(|shard| shard.owns(*i)));
-        let ours: Vec<&Range<usize>> = ours.map(|(_, run)| run).collect();
-        let finished =
-            |run: &Range<usize>| plan.order[run.clone()].iter().all(|&i| self.cache.get(&hashes[i]).is_some());
-        let open: Vec<&[usize]> =
-            ours.iter().filter(|run| !finished(run)).map(|run| &plan.order[(*run).clone()]).collect();
+        let ours: Vec<&[usize]> = plan
+            .batches()
+            .enumerate()
+            .filter(|(i, _)| shard.is_none_or(|shard| shard.owns(*i)))
+            .map(|(_, batch)| batch)
+            .collect();
+        let finished = |batch: &[usize]| batch.iter().all(|&i| self.cache.get(&hashes[i]).is_some());
+        let open: Vec<&[usize]> = ours.iter().copied().filter(|batch| !finished(batch)).collect();
         if !open.is_empty() {
             let total = open.iter().map(|batch| batch.len() as u64).sum();
             let task = format!("encoding {what}");
             self.observer.on(Event::Started { task: &task, total: Some(total), unit: Unit::Items });
-            let result = self.compute(&open, &texts, &tokens, &hashes);
+            let result = self.compute(&open, texts, &tokens, &hashes);
             self.observer.on(Event::Finished);
             result?;
         }
         let mut vectors = vec![None; texts.len()];
-        for &i in ours.into_iter().flat_map(|run| &plan.order[run.clone()]) {
+        for &i in ours.into_iter().flatten() {
             vectors[i] = self.cache.get(&hashes[i]);
         }
         Ok(vectors)
@@ -265,3 +281,6 @@ fn check(batch: &[usize], texts: &[&str], vectors: &[f32], width: usize) -> Resu
     let Some(at) = vectors.iter().position(|value| !value.is_finite()) else { return Ok(()) };
     Err(RunError::NotFinite { text: texts[batch[at / width]].chars().take(80).collect() })
 }
+
+#[cfg(test)]
+mod tests;
