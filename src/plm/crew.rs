@@ -36,9 +36,10 @@ pub fn run<E>(
         let outcome = receiver.into_iter().try_for_each(|(batch, vectors)| take(batch, vectors));
         // The receiver is gone by now, so a worker that waits to send gives up.
         stop.store(true, Ordering::Relaxed);
-        let crashed = threads.into_iter().filter_map(|thread| thread.join().err()).next();
+        // All are joined, or a second failure would bring the whole process down.
+        let crashes: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().err()).collect();
         outcome.map_err(Stopped::By)?;
-        crashed.map_or(Ok(()), |panic| Err(Stopped::Crashed(message(&*panic))))
+        crashes.first().map_or(Ok(()), |panic| Err(Stopped::Crashed(message(&**panic))))
     })
 }
 
