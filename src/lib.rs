@@ -30,9 +30,11 @@ pub mod loss;
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod noise;
+#[cfg(feature = "torch")]
 pub mod pipeline;
 #[cfg(feature = "torch")]
 pub mod plm;
+#[cfg(feature = "torch")]
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -47,6 +47,7 @@ impl Observer for Bars {
         }
         match event {
             Event::Started { task, total, unit } => self.start(task, total, unit),
+            Event::Status(text) => self.bar().set_message(text.to_owned()),
             Event::Advanced(by) => self.bar().inc(by),
             Event::Note(text) => self.note(text),
             Event::Finished => self.bar().finish_and_clear(),

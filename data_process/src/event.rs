@@ -12,6 +12,8 @@ pub enum Event<'a> {
         /// What is counted.
         unit: Unit,
     },
+    /// What the current task is called from now on ("training  loss 3.2  H@1 .51").
+    Status(&'a str),
     /// So many more units of the current task are done.
     Advanced(u64),
     /// Something worth a line, for a person.

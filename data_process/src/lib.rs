@@ -14,6 +14,7 @@ pub mod schema;
 pub mod sources;
 pub mod split;
 pub mod store;
+pub mod tables;
 pub mod texts;
 pub mod values;
 pub mod vectors;

@@ -1,1 +1,57 @@
-//! TODO(align/mod)
+//! Decoding: from joint vectors to pairs of entities, with a score and, where held-out links allow it, a confidence.
+
+mod calibrate;
+mod decode;
+pub mod neighbours;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+pub use calibrate::Calibration;
+pub use decode::{Candidates, decode};
+pub use write::{Format, Predictions, WriteError, write};
+
+/// How pairs are decoded.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlignConfig {
+    /// Which pairs are believed.
+    pub decoding: Decoding,
+    /// Which entities are given a counterpart.
+    pub entities: Wanted,
+    /// Neighbours of the CSLS correction.
+    pub csls_k: usize,
+}
+
+/// Which pairs are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoding {
+    /// Pairs that are each other's nearest neighbour.
+    Mutual,
+    /// Every left entity's nearest neighbour; right entities may be taken twice.
+    Greedy,
+    /// Best pairs first, each entity at most once.
+    OneToOne,
+}
+
+/// Which entities are given a counterpart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// Those that no link of the store names.
+    Unlinked,
+    /// Those that no training link names: test links are predicted too.
+    Unseen,
+}
+
+/// A predicted pair, as store ids.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// Left id.
+    pub left: u32,
+    /// Right id.
+    pub right: u32,
+    /// CSLS score; higher is nearer.
+    pub score: f32,
+}

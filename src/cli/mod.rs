@@ -9,6 +9,14 @@ pub mod import_vectors;
 pub mod inspect;
 mod prep;
 pub mod store;
+#[cfg(feature = "torch")]
+pub mod align;
+#[cfg(feature = "torch")]
+pub mod evaluate;
+#[cfg(feature = "torch")]
+pub mod run;
+#[cfg(feature = "torch")]
+pub mod train;
 
 use std::process::ExitCode;
 
@@ -39,6 +47,14 @@ enum Command {
     EmbedText(Box<embed_text::Args>),
     Inspect(inspect::Args),
     Store(store::Args),
+    #[cfg(feature = "torch")]
+    Train(Box<train::Args>),
+    #[cfg(feature = "torch")]
+    Evaluate(evaluate::Args),
+    #[cfg(feature = "torch")]
+    Align(align::Args),
+    #[cfg(feature = "torch")]
+    Run(run::Args),
 }
 
 fn exit_codes() -> String {
@@ -54,7 +70,7 @@ pub fn main() -> ExitCode {
     if interrupt::install(i32::from(exit::code(data_process::fault::Kind::Interrupted))).is_err() {
         log::debug!("no Ctrl-C handler: one is installed already");
     }
-    match run(cli) {
+    match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", failure.chain());
@@ -64,7 +80,7 @@ pub fn main() -> ExitCode {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "each subcommand takes its own arguments out of it")]
-fn run(cli: Cli) -> Result<(), Failure> {
+fn dispatch(cli: Cli) -> Result<(), Failure> {
     let bars = Bars::new(cli.quiet);
     match cli.command {
         Command::Prep(args) => prep::run(args, &bars),
@@ -75,5 +91,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::EmbedText(args) => embed_text::run(&args, &bars),
         Command::Inspect(args) => inspect::run(&args, &bars),
         Command::Store(args) => store::run(&args, &bars),
+        #[cfg(feature = "torch")]
+        Command::Train(args) => train::run(&args, &bars),
+        #[cfg(feature = "torch")]
+        Command::Evaluate(args) => evaluate::run(&args, &bars),
+        #[cfg(feature = "torch")]
+        Command::Align(args) => align::run(&args, &bars),
+        #[cfg(feature = "torch")]
+        Command::Run(args) => run::run(&args, &bars),
     }
 }

@@ -1,1 +1,122 @@
-//! TODO(inputs/mod)
+//! Store columns become tensors: the graph, the bags, the vectors and the links. The only room that knows both sides.
+//!
+//! ```text
+//!  Store ─┬─ structure ─┬─ triples ──► adjacency (both directions, self-loops, CSR)
+//!         │             ├─ triples ──► bag of relations (counts)          ──► ModelInputs
+//!         │             └─ mentions ─► bag of attributes (0/1)
+//!         └─ vectors ─── mapped ────► dense features (scale = 1/‖row‖, missing rows imputed or masked)
+//! ```
+//!
+//! Everything here is constant over a run: it is built once, and never recomputed in an epoch.
+
+mod adjacency;
+mod bags;
+mod error;
+#[cfg(test)]
+mod golden_tests;
+pub mod links;
+mod mapped;
+mod vectors;
+
+use data_process::event::{Event, Observer};
+use data_process::store::{Store, Structure};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+pub use error::InputsError;
+pub use links::Links;
+
+use crate::modality::{Modality, PerModality};
+use crate::model::features::{Features, ModelInputs};
+
+/// How the store becomes tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputsConfig {
+    /// The modalities to use; one the store lacks is left out and said so.
+    pub modalities: Vec<Modality>,
+    /// Columns of the bag of relations: the so many most frequent.
+    pub relation_columns: usize,
+    /// Columns of the bag of attributes.
+    pub attribute_columns: usize,
+    /// Whether a bag keeps its full width where the graphs have fewer names, as published.
+    pub pad_bags: bool,
+    /// What becomes of an entity without a vector.
+    pub missing: Missing,
+}
+
+/// What becomes of an entity without a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// A vector is drawn from N(mean, std) of the present ones, column by column, as published.
+    Impute,
+    /// The entity takes no part in that modality.
+    Mask,
+}
+
+/// What the model reads, and what had to be left out.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The tensors.
+    pub model: ModelInputs,
+    /// Modalities that were asked for and that the store does not hold.
+    pub absent: Vec<Modality>,
+}
+
+/// Builds the tensors of a store.
+///
+/// # Errors
+/// If a column cannot be read, or holds a number that is not finite.
+pub fn prepare(
+    store: &Store,
+    structure: &Structure,
+    config: &InputsConfig,
+    seed: u64,
+    device: Device,
+    observer: &dyn Observer,
+) -> Result<Inputs, InputsError> {
+    let mut features = PerModality::from_fn(|_| None);
+    let mut absent = Vec::new();
+    for modality in Modality::WITH_EXPERTS.into_iter().filter(|m| config.modalities.contains(m)) {
+        let found = feature(store, structure, modality, config, seed, device)?;
+        if found.is_none() {
+            absent.push(modality);
+        }
+        features[modality] = found;
+    }
+    if !absent.is_empty() {
+        let names = absent.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+        observer.on(Event::Note(&format!("the store holds no {names}: left out of the fusion")));
+    }
+    let adjacency = adjacency::of(structure, device);
+    let (entities, left) = (structure.entities as i64, structure.left as i64);
+    Ok(Inputs { model: ModelInputs { entities, left, adjacency, features }, absent })
+}
+
+fn feature(
+    store: &Store,
+    structure: &Structure,
+    modality: Modality,
+    config: &InputsConfig,
+    seed: u64,
+    device: Device,
+) -> Result<Option<Features>, InputsError> {
+    let pad = |columns: usize| bags::Width { columns, padded: config.pad_bags };
+    Ok(match modality {
+        Modality::Graph => None,
+        Modality::Relation => bags::relations(structure, pad(config.relation_columns), device).map(Features::Bag),
+        Modality::Attribute => bags::attributes(structure, pad(config.attribute_columns), device).map(Features::Bag),
+        Modality::Image | Modality::RelationText | Modality::AttributeText => {
+            let column = store.vector_columns().iter().find(|column| column.name == modality.name());
+            match column {
+                Some(column) if column.present.iter().sum::<usize>() > 0 => {
+                    let source = store.vectors(modality.name())?;
+                    let missing = vectors::Fill { missing: config.missing, seed, modality };
+                    Some(Features::Dense(vectors::dense(source, structure.entities, missing, device)?))
+                }
+                _ => None,
+            }
+        }
+    })
+}

@@ -1,1 +1,22 @@
-//! TODO(pipeline/mod)
+//! Configuration, and the stages and sweeps that a pipeline file stands for.
+//!
+//! ```text
+//!  defaults.toml ◄─ FILE (extends …) ◄─ --set ◄─ flags      layers: who says what, unknown keys refused
+//!         └──────────────► Config                           config: the same, typed
+//!                            ├─► stages: prep, embed-text, train, each skipped where its result is there
+//!                            └─► sweep: several runs, each a process of its own, ending in one table
+//! ```
+
+mod config;
+mod gpu;
+mod layers;
+pub mod original;
+#[cfg(test)]
+mod published;
+pub mod stages;
+pub mod sweep;
+
+pub use config::{Config, Data, Expected, Rate, Run, Split, Sweep};
+pub use gpu::{GpuError, wait_for_idle_gpu};
+pub use layers::{ConfigError, Flag, Layers};
+pub use sweep::{Jobs, SweepError};

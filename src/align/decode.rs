@@ -1,0 +1,82 @@
+//! Which pairs are believed.
+
+use tch::{TchError, Tensor};
+
+use super::neighbours::{Neighbours, Scored};
+use super::{Decoding, Pair};
+
+/// The entities to be paired, as ascending store ids.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// Left ids.
+    pub left: Vec<u32>,
+    /// Right ids.
+    pub right: Vec<u32>,
+}
+
+/// Pairs the candidates; `vectors` is `[N, d]`, one joint vector of unit length per entity. Best pairs first.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn decode(vectors: &Tensor, among: &Candidates, decoding: Decoding, k: usize) -> Result<Vec<Pair>, TchError> {
+    if among.left.is_empty() || among.right.is_empty() {
+        return Ok(Vec::new());
+    }
+    let near = Neighbours::between(&rows(vectors, &among.left)?, &rows(vectors, &among.right)?, k)?;
+    let chosen = match decoding {
+        Decoding::Mutual => near.mutual().collect(),
+        Decoding::Greedy => near.nearest().collect(),
+        Decoding::OneToOne => one_to_one(&near.candidates(), among),
+    };
+    let pair =
+        |found: Scored| Pair { left: among.left[found.left], right: among.right[found.right], score: found.score };
+    let mut pairs: Vec<Pair> = chosen.into_iter().map(pair).collect();
+    pairs.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.left, a.right).cmp(&(b.left, b.right))));
+    Ok(pairs)
+}
+
+fn rows(vectors: &Tensor, ids: &[u32]) -> Result<Tensor, TchError> {
+    let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+    vectors.f_index_select(0, &Tensor::from_slice(&ids).to_device(vectors.device()))
+}
+
+/// Takes candidates in order, each entity at most once.
+fn one_to_one(candidates: &[Scored], among: &Candidates) -> Vec<Scored> {
+    let (mut left, mut right) = (vec![false; among.left.len()], vec![false; among.right.len()]);
+    let mut chosen = Vec::new();
+    for pair in candidates {
+        if !left[pair.left] && !right[pair.right] {
+            (left[pair.left], right[pair.right]) = (true, true);
+            chosen.push(*pair);
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decoding_believes_its_own_pairs() {
+        // Both left entities prefer the right entity 2; only the nearer is preferred back.
+        let vectors = Tensor::from_slice2(&[[1.0_f32, 0.0], [0.8, 0.6], [0.995, 0.0999], [0.0, -1.0]]);
+        let among = Candidates { left: vec![0, 1], right: vec![2, 3] };
+        let ids = |decoding| {
+            let pairs = decode(&vectors, &among, decoding, 1).unwrap();
+            pairs.iter().map(|pair| (pair.left, pair.right)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(Decoding::Greedy).len(), 2);
+        let mutual = ids(Decoding::Mutual);
+        assert!(mutual.iter().all(|pair| ids(Decoding::Greedy).contains(pair)) && !mutual.is_empty());
+        let mut single: Vec<u32> = ids(Decoding::OneToOne).into_iter().map(|pair| pair.1).collect();
+        single.sort_unstable();
+        assert_eq!(single, [2, 3]);
+    }
+
+    #[test]
+    fn nobody_to_pair_gives_no_pairs() {
+        let vectors = Tensor::from_slice2(&[[1.0_f32, 0.0]]);
+        assert!(decode(&vectors, &Candidates::default(), Decoding::Mutual, 1).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,158 @@
+//! Nearest neighbours between two sets of vectors under CSLS, block by block: O(block · M) memory, on either device.
+//!
+//! CSLS: 2·cos(i, j) − r(i) − r(j), r being the mean cosine to the k nearest of the other side: it pulls down hubs that
+//! are near to everything.
+
+use tch::{Kind, TchError, Tensor};
+
+/// Left rows compared at once.
+const BLOCK: i64 = 1024;
+/// Candidates kept per left vector for decoding one to one.
+const KEPT: i64 = 10;
+
+/// Two positions and their score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// Position among the left vectors.
+    pub left: usize,
+    /// Position among the right vectors.
+    pub right: usize,
+    /// CSLS score.
+    pub score: f32,
+}
+
+/// Who is nearest to whom.
+#[derive(Debug)]
+pub struct Neighbours {
+    /// Nearest right positions of each left one, best first, at most ten.
+    kept: i64,
+    rights: Vec<i64>,
+    scores: Vec<f32>,
+    /// Nearest left position of each right one.
+    lefts: Vec<i64>,
+}
+
+impl Neighbours {
+    /// Compares `[n, d]` with `[m, d]`, rows of unit length.
+    ///
+    /// # Errors
+    /// If libtorch refuses, for instance for want of memory.
+    pub fn between(left: &Tensor, right: &Tensor, k: usize) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let (left, right) = (left.detach(), right.detach().tr());
+        let (row_mean, column_mean) = hubness(&left, &right, k.max(1) as i64)?;
+        let kept = KEPT.min(right.size()[1]);
+        let (mut rights, mut scores) = (Vec::new(), Vec::new());
+        let mut best: Option<(Tensor, Tensor)> = None;
+        for (start, cosines) in blocks(&left, &right) {
+            let rows = row_mean.narrow(0, start, cosines.size()[0]);
+            let csls = cosines * 2.0 - rows.unsqueeze(1) - &column_mean;
+            let (score, position) = csls.f_topk(kept, 1, true, true)?;
+            scores.extend(Vec::<f32>::try_from(score.flatten(0, 1))?);
+            rights.extend(Vec::<i64>::try_from(position.flatten(0, 1))?);
+            let (column_best, row) = csls.f_max_dim(0, false)?;
+            best = Some(better(best, column_best, row + start)?);
+        }
+        let lefts = best.map_or_else(|| Ok(Vec::new()), |(_, rows)| Vec::<i64>::try_from(rows))?;
+        Ok(Self { kept, rights, scores, lefts })
+    }
+
+    /// Each left position's nearest.
+    pub fn nearest(&self) -> impl Iterator<Item = Scored> {
+        let kept = (self.kept as usize).max(1);
+        let firsts = self.rights.iter().zip(&self.scores).step_by(kept);
+        firsts.enumerate().map(|(left, (right, score))| Scored { left, right: *right as usize, score: *score })
+    }
+
+    /// Pairs that are each other's nearest.
+    pub fn mutual(&self) -> impl Iterator<Item = Scored> {
+        self.nearest().filter(|pair| self.lefts[pair.right] == pair.left as i64)
+    }
+
+    /// All kept candidates, best first; ties by position, so that the order is the same everywhere.
+    pub fn candidates(&self) -> Vec<Scored> {
+        let kept = (self.kept as usize).max(1);
+        let all = self.rights.iter().zip(&self.scores).enumerate();
+        let mut all: Vec<Scored> =
+            all.map(|(at, (right, score))| Scored { left: at / kept, right: *right as usize, score: *score }).collect();
+        all.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.left, a.right).cmp(&(b.left, b.right))));
+        all
+    }
+}
+
+/// Cosines of some left rows with all right ones, with the first row's position.
+fn blocks(left: &Tensor, right: &Tensor) -> impl Iterator<Item = (i64, Tensor)> {
+    let rows = left.size()[0];
+    (0..rows)
+        .step_by(BLOCK as usize)
+        .map(move |start| (start, left.narrow(0, start, BLOCK.min(rows - start)).matmul(right)))
+}
+
+/// Mean cosine of each row, and of each column, to its k nearest.
+fn hubness(left: &Tensor, right: &Tensor, k: i64) -> Result<(Tensor, Tensor), TchError> {
+    let of_rows = k.min(right.size()[1]);
+    let of_columns = k.min(left.size()[0]);
+    let mut rows = Vec::new();
+    let mut columns: Option<Tensor> = None;
+    for (_, cosines) in blocks(left, right) {
+        let (top, _) = cosines.f_topk(of_rows, 1, true, false)?;
+        rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
+        let both = match columns {
+            None => cosines,
+            Some(so_far) => Tensor::f_cat(&[so_far, cosines], 0)?,
+        };
+        columns = Some(both.f_topk(of_columns.min(both.size()[0]), 0, true, false)?.0);
+    }
+    let columns = columns.unwrap_or_else(|| Tensor::zeros([1, right.size()[1]], (Kind::Float, right.device())));
+    Ok((Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?))
+}
+
+/// The better of two column maxima; the earlier row where they tie.
+fn better(so_far: Option<(Tensor, Tensor)>, score: Tensor, row: Tensor) -> Result<(Tensor, Tensor), TchError> {
+    let Some((best, rows)) = so_far else { return Ok((score, row)) };
+    let wins = score.f_gt_tensor(&best)?;
+    Ok((score.f_where_self(&wins, &best)?, row.f_where_self(&wins, &rows)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(rows: i64, seed: i64) -> Tensor {
+        tch::manual_seed(seed);
+        let rows = Tensor::randn([rows, 8], (Kind::Float, tch::Device::Cpu));
+        &rows / rows.norm_scalaropt_dim(2, [1_i64].as_slice(), true)
+    }
+
+    /// CSLS written down plainly.
+    fn plainly(left: &Tensor, right: &Tensor, k: i64) -> Vec<Vec<f64>> {
+        let cosines = left.matmul(&right.tr());
+        let rows = cosines.topk(k, 1, true, true).0.mean_dim([1_i64].as_slice(), true, Kind::Float);
+        let columns = cosines.topk(k, 0, true, true).0.mean_dim([0_i64].as_slice(), true, Kind::Float);
+        Vec::<Vec<f64>>::try_from((cosines * 2.0 - rows - columns).to_kind(Kind::Double)).unwrap()
+    }
+
+    #[test]
+    fn blocks_find_what_the_whole_matrix_shows() {
+        let (left, right) = (unit(2500, 1), unit(70, 2));
+        let near = Neighbours::between(&left, &right, 3).unwrap();
+        let whole = plainly(&left, &right, 3);
+        let first = |scores: &mut dyn Iterator<Item = f64>| {
+            scores.enumerate().fold((0, f64::MIN), |best, (at, score)| if score > best.1 { (at, score) } else { best })
+        };
+        for pair in near.nearest() {
+            let (right, score) = first(&mut whole[pair.left].iter().copied());
+            assert_eq!(pair.right, right);
+            assert!((f64::from(pair.score) - score).abs() < 1e-5);
+        }
+        for (right, left) in near.lefts.iter().enumerate() {
+            assert_eq!(*left as usize, first(&mut whole.iter().map(|row| row[right])).0);
+        }
+    }
+
+    #[test]
+    fn fewer_vectors_than_neighbours_are_no_trouble() {
+        let near = Neighbours::between(&unit(1, 1), &unit(2, 2), 10).unwrap();
+        assert_eq!((near.nearest().count(), near.candidates().len(), near.mutual().count()), (1, 2, 1));
+    }
+}

@@ -1,0 +1,204 @@
+//! Predicted pairs as Parquet, CSV or N-Triples; the file appears whole or not at all.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use data_process::fault::{Fault, Kind};
+use data_process::tables::{self, Cells, Column, TableError};
+
+use super::{Calibration, Pair};
+
+/// The forms a prediction can take, by the ending of the file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `.parquet`
+    Parquet,
+    /// `.csv`
+    Csv,
+    /// `.nt`: one `owl:sameAs` per pair.
+    NTriples,
+}
+
+/// What can go wrong with writing predictions.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The ending is none of the three.
+    #[error("{path}: the name must end in .parquet, .csv or .nt", path = path.display())]
+    Ending {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The table cannot be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Fault for WriteError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Ending { .. } => Kind::Configuration,
+            Self::Table(error) => error.kind(),
+            Self::File { .. } => Kind::Output,
+        }
+    }
+}
+
+impl Format {
+    /// The format of a file, by its name.
+    ///
+    /// # Errors
+    /// If the ending is none of the three.
+    pub fn of(path: &Path) -> Result<Self, WriteError> {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("parquet") => Ok(Self::Parquet),
+            Some("csv") => Ok(Self::Csv),
+            Some("nt") => Ok(Self::NTriples),
+            _ => Err(WriteError::Ending { path: path.to_owned() }),
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictions<'a> {
+    /// The pairs, best first.
+    pub pairs: &'a [Pair],
+    /// How scores become confidences; without one there are none.
+    pub calibration: Option<Calibration>,
+    /// Entity identifiers by store id.
+    pub uris: &'a [Box<str>],
+    /// Names of the left and the right graph.
+    pub graphs: [&'a str; 2],
+}
+
+/// Writes predictions in the format the file's name asks for.
+///
+/// # Errors
+/// If the ending is unknown or the disk refuses.
+pub fn write(path: &Path, predictions: Predictions<'_>) -> Result<(), WriteError> {
+    match Format::of(path)? {
+        Format::Parquet => Ok(tables::write(path, &columns(predictions))?),
+        Format::Csv => replace(path, |file| csv_rows(file, predictions)),
+        Format::NTriples => replace(path, |file| {
+            predictions.pairs.iter().try_for_each(|pair| file.write_all(same_as(pair, predictions).as_bytes()))
+        }),
+    }
+}
+
+impl Predictions<'_> {
+    fn confidence(&self, pair: &Pair) -> f64 {
+        self.calibration.map_or(f64::NAN, |curve| curve.confidence(pair.score))
+    }
+}
+
+fn columns(predictions: Predictions<'_>) -> [Column; 6] {
+    let ids = |of: fn(&Pair) -> u32| Cells::Ids(predictions.pairs.iter().map(of).collect());
+    let uris = |of: fn(&Pair) -> u32| {
+        Cells::Texts(predictions.pairs.iter().map(|pair| predictions.uris[of(pair) as usize].to_string()).collect())
+    };
+    let numbers = |of: &dyn Fn(&Pair) -> f64| Cells::Numbers(predictions.pairs.iter().map(of).collect());
+    [
+        Column { name: "left", cells: ids(|pair| pair.left) },
+        Column { name: "right", cells: ids(|pair| pair.right) },
+        Column { name: "left_uri", cells: uris(|pair| pair.left) },
+        Column { name: "right_uri", cells: uris(|pair| pair.right) },
+        Column { name: "score", cells: numbers(&|pair| f64::from(pair.score)) },
+        Column { name: "confidence", cells: numbers(&|pair| predictions.confidence(pair)) },
+    ]
+}
+
+fn csv_rows(file: &mut dyn std::io::Write, predictions: Predictions<'_>) -> std::io::Result<()> {
+    let mut rows = csv::Writer::from_writer(file);
+    rows.write_record(["left", "right", "left_uri", "right_uri", "score", "confidence"])?;
+    for pair in predictions.pairs {
+        let (left, right) = (&predictions.uris[pair.left as usize], &predictions.uris[pair.right as usize]);
+        let confidence = predictions.confidence(pair);
+        let confidence = if confidence.is_nan() { String::new() } else { format!("{confidence:.4}") };
+        let [l, r] = [pair.left, pair.right].map(|id| id.to_string());
+        rows.write_record([l.as_str(), &r, left, right, &pair.score.to_string(), &confidence])?;
+    }
+    rows.flush()
+}
+
+fn same_as(pair: &Pair, predictions: Predictions<'_>) -> String {
+    let [left, right] = [(pair.left, 0), (pair.right, 1)]
+        .map(|(id, side)| iri(&predictions.uris[id as usize], predictions.graphs[side]));
+    format!("<{left}> <http://www.w3.org/2002/07/owl#sameAs> <{right}> .\n")
+}
+
+/// An identifier as an absolute IRI: itself if it is one, otherwise under `urn:humea:<graph>:`. Characters that
+/// N-Triples forbids are percent-encoded.
+fn iri(uri: &str, graph: &str) -> String {
+    let bare = uri.strip_prefix('<').and_then(|uri| uri.strip_suffix('>')).unwrap_or(uri);
+    let scheme = bare.split_once(':').map_or("", |(scheme, _)| scheme);
+    let absolute = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let mut iri = if absolute { String::new() } else { format!("urn:humea:{}:", graph.replace(' ', "_")) };
+    for character in bare.chars() {
+        match character {
+            '\0'..=' ' | '<' | '>' | '"' | '{' | '}' | '|' | '^' | '`' | '\\' => {
+                let _ = write!(iri, "%{:02X}", character as u32);
+            }
+            other => iri.push(other),
+        }
+    }
+    iri
+}
+
+fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), WriteError> {
+    let failed = |source| WriteError::File { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut buffer = std::io::BufWriter::new(file.as_file());
+    fill(&mut buffer).and_then(|()| buffer.flush()).map_err(failed)?;
+    drop(buffer);
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_hold_the_same_pairs() {
+        let uris: Vec<Box<str>> = ["/m/01", "<http://dbpedia.org/resource/A_(b),_c>"].map(Box::from).into();
+        let pairs = [Pair { left: 0, right: 1, score: 0.5 }];
+        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris, graphs: ["FB15K", "DB15K"] };
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| {
+            write(&folder.path().join(name), predictions).unwrap();
+            std::fs::read_to_string(folder.path().join(name)).unwrap_or_default()
+        };
+        assert!(read("p.csv").contains("0,1,/m/01,\"<http://dbpedia.org/resource/A_(b),_c>\",0.5,\n"));
+        let nt =
+            "<urn:humea:FB15K:/m/01> <http://www.w3.org/2002/07/owl#sameAs> <http://dbpedia.org/resource/A_(b),_c> .\n";
+        assert_eq!(read("p.nt"), nt);
+        write(&folder.path().join("p.parquet"), predictions).unwrap();
+        assert_eq!(tables::read_pairs(&folder.path().join("p.parquet")).unwrap(), [[0, 1]]);
+    }
+
+    #[test]
+    fn forbidden_characters_are_encoded() {
+        assert_eq!(iri("http://x/a b\"", "g"), "http://x/a%20b%22");
+        assert_eq!(iri("3 a", "my graph"), "urn:humea:my_graph:3%20a");
+    }
+
+    #[test]
+    fn an_unknown_ending_or_folder_is_refused() {
+        assert!(matches!(Format::of(Path::new("pairs.xlsx")), Err(WriteError::Ending { .. })));
+        let none = Predictions { pairs: &[], calibration: None, uris: &[], graphs: ["a", "b"] };
+        assert!(matches!(write(Path::new("no/such/folder/p.nt"), none), Err(WriteError::File { .. })));
+        assert!(matches!(write(Path::new("no/such/folder/p.parquet"), none), Err(WriteError::Table(_))));
+    }
+}

@@ -1,0 +1,44 @@
+//! `humea align`: predicted links as a file.
+
+use std::path::PathBuf;
+
+use super::exit::Failure;
+use crate::align::{Decoding, Wanted};
+use crate::progress::Bars;
+use crate::train::predict;
+
+/// Predict the links of entities without one
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Scores are CSLS; the confidence is learnt from the held-out seeds of protocol `validation` and \
+    empty without them."
+)]
+pub struct Args {
+    /// The run folder
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Where the pairs go; the ending (.parquet, .csv or .nt) chooses the format
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The store, if it has moved since training
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+    /// Which pairs are believed; as configured in the run if not given
+    #[arg(long, value_enum)]
+    decoding: Option<Decoding>,
+    /// Which entities are given a counterpart; as configured in the run if not given
+    #[arg(long, value_enum)]
+    entities: Option<Wanted>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Whatever stopped it.
+#[expect(clippy::print_stdout, reason = "the number of pairs is the subcommand's result")]
+pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
+    let wish = predict::Wish { decoding: args.decoding, entities: args.entities };
+    let pairs = predict::predict(&args.run, args.store.as_deref(), &args.out, wish, bars)?;
+    println!("{pairs} pairs: {}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `humea evaluate`: the figures of a run, from its saved model.
+
+use std::path::PathBuf;
+
+use super::exit::Failure;
+use crate::progress::Bars;
+use crate::report::text;
+use crate::train::run::Reopened;
+
+/// Rank the test links with a run's saved model
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Needs nothing but the run folder and the store. Best and last checkpoint are shown side by \
+    side; the protocol says which of them counts.")]
+pub struct Args {
+    /// The run folder
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// The store, if it has moved since training
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Whatever stopped it.
+#[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
+pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
+    let summary = Reopened::open(&args.run, args.store.as_deref())?.evaluate(bars)?;
+    if args.json {
+        println!("{}", text::json(&summary));
+    } else {
+        print!("{}", text::summary(&summary));
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `humea train`: a store in, a run folder out.
+
+use std::path::PathBuf;
+
+use toml::Value;
+
+use super::exit::Failure;
+use crate::pipeline::{Flag, Layers};
+use crate::progress::Bars;
+use crate::report::text;
+use crate::train::run;
+use crate::train::run_folder::Existing;
+
+/// Train HUMEA on a store
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A configuration is laid in layers: pipelines/defaults.toml (which lists every key), --config, \
+    --set, the flags. The run folder holds config.toml and run.json before the first epoch, then metrics.jsonl, \
+    TensorBoard events, checkpoints/, result.json and report.html.\n\n\
+    Example: humea train --store data/fb_db.parquet --rate 0.2 --set train.epochs=30"
+)]
+pub struct Args {
+    /// The store, as `humea prep` makes it
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+    /// A pipeline file; what it does not say comes from the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One key of the configuration; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Seed of every random draw but the split
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+    /// Part of the links that are seeds, between 0 and 1
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// Epochs
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Learning rate
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Links in one block of the contrastive losses
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u32>,
+    /// auto, cpu or cuda
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Further training links (.npy, .parquet or text: two columns of store ids), such as pseudo-labels
+    #[arg(long, value_name = "FILE")]
+    train_links: Option<PathBuf>,
+    /// The run folder; runs/<pipeline>-<seed>-<config hash> if not given
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Go on with the run in that folder from its last checkpoint
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Begin anew in that folder, dropping the run it holds
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Args {
+    fn flags(&self) -> Vec<Flag> {
+        let text = |path: &PathBuf| Value::String(path.display().to_string());
+        let whole = |number: u32| Value::Integer(i64::from(number));
+        let given = [
+            ("data.store", "--store", self.store.as_ref().map(text)),
+            ("run.seed", "--seed", self.seed.map(whole)),
+            ("split.rate", "--rate", self.rate.map(Value::Float)),
+            ("train.epochs", "--epochs", self.epochs.map(whole)),
+            ("train.lr", "--lr", self.lr.map(Value::Float)),
+            ("train.batch_size", "--batch-size", self.batch_size.map(whole)),
+            ("run.device", "--device", self.device.clone().map(Value::String)),
+            ("split.train_links", "--train-links", self.train_links.as_ref().map(text)),
+        ];
+        given.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? })).collect()
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Whatever stopped it.
+#[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
+pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
+    let mut flags = args.flags();
+    // A resumed run needs nothing but its folder: what it was begun with is the lowest layer.
+    let kept =
+        args.run_dir.as_ref().filter(|_| args.resume && args.config.is_none()).map(|dir| dir.join("config.toml"));
+    let file = args.config.clone().or(kept.filter(|file| file.exists()));
+    if args.store.is_some() {
+        flags.retain(|flag| flag.key != "data.store" || !args.resume || args.config.is_some());
+    }
+    let config = Layers::of(file.as_deref(), &args.sets, &flags)?.config()?;
+    let existing = match (args.resume, args.overwrite) {
+        (true, _) => Existing::Resume,
+        (_, true) => Existing::Replace,
+        _ => Existing::Refuse,
+    };
+    let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, bars)?;
+    println!("{}run: {}", text::summary(&summary), folder.path().display());
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Ranks by counting, block by block: O(N · block) memory, both directions from the same products, on either device.
+//!
+//! The score of (i, j) is 2·cos − r(i) − c(j) under CSLS, r and c being the mean cosine to the k nearest of the other side;
+//! without it the cosine alone. Link i's counterpart of left row i is right row i.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::{Directions, EvalConfig, Figures};
+
+/// Left rows compared at once.
+const BLOCK: i64 = 1024;
+
+/// The rank of each link's counterpart, from 1, in both directions. A tie counts against us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranks {
+    /// Of the right entity, for the left one.
+    pub left_to_right: Vec<i64>,
+    /// Of the left entity, for the right one.
+    pub right_to_left: Vec<i64>,
+}
+
+/// The figures of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the
+/// other.
+///
+/// # Errors
+/// If libtorch refuses, for instance for want of memory.
+pub fn rank(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Directions, TchError> {
+    let ranks = ranks(left, right, config)?;
+    Ok(Directions {
+        left_to_right: Figures::of(&ranks.left_to_right),
+        right_to_left: Figures::of(&ranks.right_to_left),
+    })
+}
+
+/// The ranks behind [`rank`].
+///
+/// # Errors
+/// If libtorch refuses, for instance for want of memory.
+pub fn ranks(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Ranks, TchError> {
+    if left.size()[0] == 0 {
+        return Ok(Ranks::default());
+    }
+    let _no_grad = tch::no_grad_guard();
+    let scorer = Scorer::new(left, right, config)?;
+    let links = left.size()[0];
+    let gold = scorer.gold(left, right)?;
+    let mut rows = Vec::new();
+    let mut columns = Tensor::zeros([links], (Kind::Int64, left.device()));
+    for start in (0..links).step_by(BLOCK as usize) {
+        let height = BLOCK.min(links - start);
+        let scores = scorer.block(start, height)?;
+        // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
+        let own = gold.narrow(0, start, height);
+        let positions = Tensor::arange_start(start, start + height, (Kind::Int64, left.device())).unsqueeze(1);
+        let scores = scores.f_scatter(1, &positions, &own.unsqueeze(1))?;
+        let beats = |gold: &Tensor| scores.f_ge_tensor(gold);
+        rows.push(beats(&own.unsqueeze(1))?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64)?);
+        columns += beats(&gold)?.f_sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64)?;
+    }
+    Ok(Ranks { left_to_right: Vec::try_from(Tensor::f_cat(&rows, 0)?)?, right_to_left: Vec::try_from(columns)? })
+}
+
+/// Scores any block of left rows against all right rows.
+struct Scorer {
+    left: Tensor,
+    /// `[d, n]`.
+    right: Tensor,
+    /// `[n]` hubness of the left and of the right rows; none without CSLS.
+    hubness: Option<[Tensor; 2]>,
+}
+
+impl Scorer {
+    fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
+        let (left, right) = (left.detach(), right.detach().tr());
+        let k = (config.csls_k.max(1) as i64).min(left.size()[0]);
+        let hubness = if config.csls { Some(hubness(&left, &right, k)?) } else { None };
+        Ok(Self { left, right, hubness })
+    }
+
+    fn block(&self, start: i64, height: i64) -> Result<Tensor, TchError> {
+        let cosines = self.left.narrow(0, start, height).f_matmul(&self.right)?;
+        Ok(match &self.hubness {
+            Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
+            None => cosines,
+        })
+    }
+
+    /// `[n]`, the score of each link.
+    fn gold(&self, left: &Tensor, right: &Tensor) -> Result<Tensor, TchError> {
+        let cosines = (left * right).f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)?;
+        Ok(match &self.hubness {
+            Some([rows, columns]) => cosines * 2.0 - rows - columns,
+            None => cosines,
+        })
+    }
+}
+
+/// Mean cosine of each left row, and of each right row, to its k nearest of the other side.
+fn hubness(left: &Tensor, right: &Tensor, k: i64) -> Result<[Tensor; 2], TchError> {
+    let links = left.size()[0];
+    let mut rows = Vec::new();
+    let mut best: Option<Tensor> = None;
+    for start in (0..links).step_by(BLOCK as usize) {
+        let cosines = left.narrow(0, start, BLOCK.min(links - start)).f_matmul(right)?;
+        let (top, _) = cosines.f_topk(k, 1, true, false)?;
+        rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
+        let so_far = match best {
+            None => cosines,
+            Some(best) => Tensor::f_cat(&[best, cosines], 0)?,
+        };
+        best = Some(so_far.f_topk(k.min(so_far.size()[0]), 0, true, false)?.0);
+    }
+    let columns = best.unwrap_or_else(|| Tensor::zeros([1, links], (Kind::Float, left.device())));
+    Ok([Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{Figures as Recorded, folder};
+
+    fn unit(rows: i64, seed: i64) -> Tensor {
+        tch::manual_seed(seed);
+        let rows = Tensor::randn([rows, 4], (Kind::Float, tch::Device::Cpu));
+        &rows / rows.norm_scalaropt_dim(2, [1_i64].as_slice(), true)
+    }
+
+    #[test]
+    fn golden_metrics_under_csls() {
+        let meta = std::fs::read_to_string(folder().join("meta.json")).unwrap();
+        let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
+        for k in [1, 3, 10] {
+            let recorded = Recorded::read(&format!("csls_k{k}"));
+            let normalised = |name: &str| crate::loss::similarity::normalise(&recorded.get(name));
+            let config = EvalConfig { csls: true, csls_k: k };
+            let found = rank(&normalised("left"), &normalised("right"), config).unwrap();
+            let of = &meta["evaluation"][format!("csls_k={k}")];
+            for (direction, found) in [("left_to_right", found.left_to_right), ("right_to_left", found.right_to_left)] {
+                let both =
+                    [("hits@1", found.hits_at_1), ("hits@5", found.hits_at_5), ("mr", found.mr), ("mrr", found.mrr)];
+                for (name, figure) in both {
+                    let expected = of[direction][name].as_f64().unwrap();
+                    assert!((figure - expected).abs() < 1e-6, "k = {k}, {direction}, {name}: {figure}, not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_count_what_the_whole_matrix_shows() {
+        let (left, right) = (unit(2100, 1), unit(2100, 2));
+        let found = ranks(&left, &right, EvalConfig { csls: false, csls_k: 3 }).unwrap();
+        let whole = left.matmul(&right.tr());
+        let own = whole.diagonal(0, 0, 1);
+        let rows = whole.ge_tensor(&own.unsqueeze(1)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
+        let columns = whole.ge_tensor(&own).sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64);
+        let near =
+            |a: &[i64], b: Tensor| a.iter().zip(Vec::<i64>::try_from(b).unwrap()).all(|(a, b)| (a - b).abs() <= 1);
+        assert!(near(&found.left_to_right, rows) && near(&found.right_to_left, columns));
+    }
+
+    #[test]
+    fn a_tie_counts_against_us() {
+        let same = Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0]]);
+        let found = ranks(&same, &same, EvalConfig { csls: true, csls_k: 1 }).unwrap();
+        assert_eq!(found.left_to_right, [2, 2, 1]);
+        assert_eq!(found.right_to_left, [2, 2, 1]);
+    }
+}

@@ -1,0 +1,95 @@
+//! What can go wrong between the store and the tensors.
+
+use std::path::PathBuf;
+
+use data_process::fault::{Fault, Kind};
+use data_process::store::StoreError;
+
+use crate::modality::Modality;
+
+/// What can go wrong between the store and the tensors.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputsError {
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A vector with NaN or infinity in it.
+    #[error(
+        "modality {modality}: the vector of entity {entity} holds a number that is not finite; make the column anew"
+    )]
+    NotFinite {
+        /// The modality.
+        modality: Modality,
+        /// The first such entity.
+        entity: u32,
+    },
+    /// A store without links.
+    #[error("the store holds no links; training needs seeds: make the store from sources that have them")]
+    NoLinks,
+    /// Too few links to train and to test.
+    #[error(
+        "{links} links at rate {rate} leave {train} to train on and {test} to test on; each needs at least {least}"
+    )]
+    TooFewLinks {
+        /// Links of the store.
+        links: usize,
+        /// The rate.
+        rate: f64,
+        /// Links that would train.
+        train: usize,
+        /// Links that would test.
+        test: usize,
+        /// The least there must be of each.
+        least: usize,
+    },
+    /// A file of links cannot be read.
+    #[error("cannot read the links {path}: {source}", path = path.display())]
+    ReadLinks {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of links is not what it must be.
+    #[error("{path}: {message}; expected two columns, the left and the right entity id", path = path.display())]
+    Links {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A link in a file joins entities that it cannot.
+    #[error(
+        "{path}, link {number}: {left} and {right} are not a left and a right entity (left ids are below {first_right}, right ids below {entities})",
+        path = path.display()
+    )]
+    WrongSides {
+        /// The file.
+        path: PathBuf,
+        /// Which link, from 1.
+        number: usize,
+        /// As read.
+        left: u32,
+        /// As read.
+        right: u32,
+        /// The first right id.
+        first_right: usize,
+        /// Entities in all.
+        entities: usize,
+    },
+    /// libtorch refused.
+    #[error("libtorch: {0}")]
+    Tensor(#[from] tch::TchError),
+}
+
+impl Fault for InputsError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::ReadLinks { .. } => Kind::Input,
+            Self::Tensor(_) => Kind::Device,
+            _ => Kind::Data,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The toy pair, from its raw files through a store to tensors, against the recorded inputs.
+
+use std::path::PathBuf;
+
+use data_process::event::Silent;
+use data_process::sources::id_files;
+use data_process::split::{Rate, Share};
+use data_process::store::{self, Store, Structure};
+use tch::{Device, Kind, Tensor};
+
+use super::bags::{self, Width};
+use super::{Links, adjacency};
+use crate::golden::{Figures, folder};
+use crate::model::features::BagFeatures;
+
+fn raw() -> PathBuf {
+    let raw = folder().join("trajectory/raw");
+    std::fs::read_dir(raw).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
+}
+
+fn structure() -> Structure {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("toy.parquet");
+    store::write(&path, &id_files::read(&raw(), &Silent).unwrap().pair, &[]).unwrap();
+    Store::open(&path).unwrap().structure().unwrap()
+}
+
+fn argument(name: &str) -> String {
+    let text = std::fs::read_to_string(folder().join("trajectory/trajectory.json")).unwrap();
+    let runs: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let arguments: Vec<String> = serde_json::from_value(runs["base_60_epochs"]["args"].clone()).unwrap();
+    let at = arguments.iter().position(|argument| argument == name).unwrap();
+    arguments[at + 1].clone()
+}
+
+fn dense(bag: &BagFeatures) -> Tensor {
+    let rows = bag.offsets.size()[0] - 1;
+    let counts = bag.offsets.narrow(0, 1, rows) - bag.offsets.narrow(0, 0, rows);
+    let row = Tensor::arange(rows, (Kind::Int64, Device::Cpu)).repeat_interleave_self_tensor(&counts, 0, None);
+    let dense = Tensor::zeros([rows, bag.width], (Kind::Float, Device::Cpu));
+    dense.index_put(&[Some(row), Some(bag.columns.shallow_clone())], &bag.values, false)
+}
+
+/// Equal where both have columns, zero beyond.
+fn assert_bag(found: &BagFeatures, recorded: &Tensor, name: &str) {
+    let found = dense(found);
+    let columns = found.size()[1].min(recorded.size()[1]);
+    assert_eq!(found.narrow(1, 0, columns), recorded.narrow(1, 0, columns), "{name}");
+    for rest in [&found, recorded] {
+        let beyond = rest.narrow(1, columns, rest.size()[1] - columns);
+        assert_eq!(beyond.abs().sum(Kind::Float).double_value(&[]), 0.0, "{name}");
+    }
+}
+
+#[test]
+fn golden_adjacency() {
+    let structure = structure();
+    let found = adjacency::of(&structure, Device::Cpu);
+    let recorded = Figures::read("trajectory/inputs").get("adjacency.indices");
+    let entities = structure.entities as i64;
+    let (recorded, _) = (recorded.get(0) * entities + recorded.get(1)).sort(0, false);
+    let counts = found.offsets.narrow(0, 1, entities) - found.offsets.narrow(0, 0, entities);
+    let rows = Tensor::arange(entities, (Kind::Int64, Device::Cpu)).repeat_interleave_self_tensor(&counts, 0, None);
+    assert_eq!(rows * entities + found.targets, recorded);
+}
+
+#[test]
+fn golden_bags() {
+    let (structure, inputs) = (structure(), Figures::read("trajectory/inputs"));
+    let width = Width { columns: 1000, padded: true };
+    assert_bag(&bags::relations(&structure, width, Device::Cpu).unwrap(), &inputs.get("relation_bag"), "relations");
+    assert_bag(&bags::attributes(&structure, width, Device::Cpu).unwrap(), &inputs.get("attribute_bag"), "attributes");
+}
+
+#[test]
+fn golden_split() {
+    let rate = Rate::try_from(argument("--rate").parse::<f64>().unwrap()).unwrap();
+    let seed = argument("--seed").parse().unwrap();
+    let links = Links::split(&structure(), seed, rate, Share::default());
+    let inputs = Figures::read("trajectory/inputs");
+    let recorded = |name: &str| {
+        let links = inputs.get(name).to_kind(Kind::Int64);
+        (0..links.size()[0]).map(|row| [0, 1].map(|side| links.int64_value(&[row, side]) as u32)).collect::<Vec<_>>()
+    };
+    let links = links.unwrap();
+    assert_eq!((links.train, links.test), (recorded("train_links"), recorded("test_links")));
+}

@@ -1,0 +1,215 @@
+//! Which links train, validate and test, and links read from a file.
+
+use std::path::Path;
+
+use data_process::split::{self, Rate, Share};
+use data_process::store::Structure;
+use data_process::tables::{self, TableError};
+
+use super::InputsError;
+
+/// A link as store ids, `[left, right]`.
+pub type Link = [u32; 2];
+
+/// Fewer links than this can neither train nor be ranked.
+const LEAST: usize = 2;
+
+/// The links of a run. The three lists share nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The seeds, and what a file adds to them.
+    pub train: Vec<Link>,
+    /// Seeds held out to choose the epoch; empty where nothing is chosen.
+    pub validation: Vec<Link>,
+    /// Links only ever scored.
+    pub test: Vec<Link>,
+}
+
+impl Links {
+    /// Splits the links of a store as the published runs do.
+    ///
+    /// # Errors
+    /// If there are no links, or too few.
+    pub fn split(structure: &Structure, seed: u32, rate: Rate, held_out: Share) -> Result<Self, InputsError> {
+        let all = &structure.links;
+        if all.is_empty() {
+            return Err(InputsError::NoLinks);
+        }
+        let parts = split::seeded(all.len(), seed, rate, held_out);
+        let links = |part: &[usize]| part.iter().map(|position| all[*position]).collect::<Vec<_>>();
+        let split = Self { train: links(&parts.train), validation: links(&parts.validation), test: links(&parts.test) };
+        if split.train.len() < LEAST || split.test.len() < LEAST {
+            let (train, test) = (split.train.len(), split.test.len());
+            return Err(InputsError::TooFewLinks { links: all.len(), rate: rate.get(), train, test, least: LEAST });
+        }
+        Ok(split)
+    }
+
+    /// Adds training links; one that is there already is not doubled.
+    pub fn add_training(&mut self, further: &[Link]) {
+        let known: std::collections::HashSet<Link> = self.train.iter().copied().collect();
+        self.train.extend(further.iter().filter(|link| !known.contains(*link)));
+    }
+}
+
+/// Reads links from `.npy` (a two-column array of whole numbers), `.parquet`, or text (tab, comma or space separated).
+///
+/// # Errors
+/// If the file cannot be read, is malformed, or joins entities that are not on opposite sides of the store.
+pub fn read(path: &Path, left: usize, entities: usize) -> Result<Vec<Link>, InputsError> {
+    let links = match path.extension().and_then(|end| end.to_str()) {
+        Some("parquet") => tables::read_pairs(path).map_err(|error| of_table(path, error))?,
+        Some("npy") => npy(&bytes(path)?).map_err(|message| malformed(path, message))?,
+        _ => text(&bytes(path)?).map_err(|message| malformed(path, message))?,
+    };
+    let wrong = |[l, r]: &Link| *l as usize >= left || (*r as usize) < left || *r as usize >= entities;
+    match links.iter().position(wrong) {
+        None => Ok(links),
+        Some(at) => Err(InputsError::WrongSides {
+            path: path.to_owned(),
+            number: at + 1,
+            left: links[at][0],
+            right: links[at][1],
+            first_right: left,
+            entities,
+        }),
+    }
+}
+
+fn of_table(path: &Path, error: TableError) -> InputsError {
+    match error {
+        TableError::Open { path, source } => InputsError::ReadLinks { path, source },
+        other => malformed(path, other.to_string()),
+    }
+}
+
+fn malformed(path: &Path, message: String) -> InputsError {
+    InputsError::Links { path: path.to_owned(), message }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, InputsError> {
+    std::fs::read(path).map_err(|source| InputsError::ReadLinks { path: path.to_owned(), source })
+}
+
+fn text(bytes: &[u8]) -> Result<Vec<Link>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_owned())?;
+    let mut links = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let mut ids = line.split(['\t', ',', ' ']).filter(|field| !field.is_empty()).map(|field| field.trim().parse());
+        match (ids.next(), ids.next()) {
+            (Some(Ok(left)), Some(Ok(right))) => links.push([left, right]),
+            // A heading is no link.
+            _ if number == 0 => {}
+            _ => return Err(format!("line {}: {line:?} is not two ids", number + 1)),
+        }
+    }
+    Ok(links)
+}
+
+/// NumPy's own file of an `[n, 2]` array of 4- or 8-byte whole numbers, in C order.
+fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
+    let cut = || "cut short".to_owned();
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err("not a .npy file".to_owned());
+    }
+    let version = *bytes.get(6).ok_or_else(cut)?;
+    let (length, start) = match version {
+        1 => (u16::from_le_bytes(field(bytes, 8)?) as usize, 10),
+        _ => (u32::from_le_bytes(field(bytes, 8)?) as usize, 12),
+    };
+    let header = String::from_utf8_lossy(bytes.get(start..start + length).ok_or_else(cut)?).replace(' ', "");
+    let data = &bytes[start + length..];
+    let rows = header.split_once("'shape':(").and_then(|(_, shape)| shape.split_once(",2)")).map(|(rows, _)| rows);
+    let rows: usize =
+        rows.and_then(|rows| rows.parse().ok()).ok_or_else(|| format!("not of shape (n, 2): {header}"))?;
+    if header.contains("'fortran_order':True") {
+        return Err("in Fortran order; save it with numpy.ascontiguousarray".to_owned());
+    }
+    let kind = ["<i4", "<u4", "<i8", "<u8"].into_iter().find(|kind| header.contains(&format!("'descr':'{kind}'")));
+    let size = match kind {
+        Some("<i4" | "<u4") => 4,
+        Some(_) => 8,
+        None => return Err(format!("not whole numbers of 4 or 8 bytes: {header}")),
+    };
+    let data = data.get(..rows * 2 * size).ok_or_else(cut)?;
+    data.chunks_exact(2 * size).map(|pair| Ok([id(&pair[..size])?, id(&pair[size..])?])).collect()
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], String> {
+    bytes.get(at..at + N).and_then(|field| field.try_into().ok()).ok_or_else(|| "cut short".to_owned())
+}
+
+fn id(bytes: &[u8]) -> Result<u32, String> {
+    let wide = bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    u32::try_from(wide).map_err(|_| format!("{} is not an id", wide as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn structure(links: usize) -> Structure {
+        let links = (0..links as u32).map(|link| [link, 100 + link]).collect();
+        Structure { left: 100, entities: 200, links, ..Structure::default() }
+    }
+
+    fn rate(rate: f64) -> Rate {
+        rate.try_into().unwrap()
+    }
+
+    fn read_as(name: &str, bytes: &[u8]) -> Result<Vec<Link>, InputsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        read(&path, 100, 200)
+    }
+
+    fn npy_file(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn the_parts_are_disjoint_and_no_links_or_too_few_are_errors() {
+        let links = Links::split(&structure(100), 42, rate(0.2), Share::try_from(0.25).unwrap()).unwrap();
+        assert_eq!((links.train.len(), links.validation.len(), links.test.len()), (15, 5, 80));
+        let none = Links::split(&structure(0), 42, rate(0.2), Share::default());
+        assert!(matches!(none, Err(InputsError::NoLinks)));
+        let few = Links::split(&structure(5), 42, rate(0.2), Share::default());
+        assert!(matches!(few, Err(InputsError::TooFewLinks { train: 1, test: 4, .. })));
+    }
+
+    #[test]
+    fn further_links_are_not_doubled() {
+        let mut links = Links { train: vec![[1, 101]], ..Links::default() };
+        links.add_training(&[[1, 101], [2, 102]]);
+        assert_eq!(links.train, [[1, 101], [2, 102]]);
+    }
+
+    #[test]
+    fn text_and_numpy_files_are_read() {
+        assert_eq!(read_as("l.tsv", b"left\tright\n1\t101\n2\t102\n").unwrap(), [[1, 101], [2, 102]]);
+        assert_eq!(read_as("l.csv", b"1,101\n").unwrap(), [[1, 101]]);
+        let ids: Vec<u8> = [3_i64, 103, 4, 104].into_iter().flat_map(i64::to_le_bytes).collect();
+        assert_eq!(read_as("l.npy", &npy_file("<i8", "(2, 2)", &ids)).unwrap(), [[3, 103], [4, 104]]);
+        let ids: Vec<u8> = [3_i32, 103].into_iter().flat_map(i32::to_le_bytes).collect();
+        assert_eq!(read_as("l.npy", &npy_file("<i4", "(1, 2)", &ids)).unwrap(), [[3, 103]]);
+    }
+
+    #[test]
+    fn what_is_no_list_of_links_is_refused() {
+        assert!(matches!(read(Path::new("no/such.tsv"), 1, 2), Err(InputsError::ReadLinks { .. })));
+        for (name, bytes) in [("l.tsv", b"1 101\nx y\n".to_vec()), ("l.npy", b"garbage".to_vec())] {
+            assert!(matches!(read_as(name, &bytes), Err(InputsError::Links { .. })), "{name}");
+        }
+        for (descr, shape, data) in [("<f4", "(1, 2)", [0; 8]), ("<i4", "(1, 3)", [0; 8]), ("<i8", "(1, 2)", [0; 8])] {
+            assert!(matches!(read_as("l.npy", &npy_file(descr, shape, &data)), Err(InputsError::Links { .. })));
+        }
+        assert!(matches!(
+            read_as("l.npy", &npy_file("<i4", "(1, 2)", &[255; 8])),
+            Err(InputsError::Links { .. } | InputsError::WrongSides { .. })
+        ));
+        assert!(matches!(read_as("l.tsv", b"1 101\n101 1\n"), Err(InputsError::WrongSides { number: 2, .. })));
+        assert!(matches!(read_as("l.parquet", b"garbage"), Err(InputsError::Links { .. })));
+    }
+}

@@ -1,0 +1,183 @@
+//! A vector column as features: mapped, its rows' lengths measured in one pass, missing rows imputed or masked.
+
+use data_process::store::Vectors;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::{InputsError, Missing, mapped};
+use crate::modality::Modality;
+use crate::model::features::DenseFeatures;
+
+/// Rows looked at together: a few megabytes, so that both passes over them find them in the cache.
+const CHUNK: i64 = 256;
+
+/// What becomes of entities without a vector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fill {
+    pub(super) missing: Missing,
+    pub(super) seed: u64,
+    pub(super) modality: Modality,
+}
+
+/// The features of a column.
+pub(super) fn dense(
+    column: Vectors,
+    entities: usize,
+    fill: Fill,
+    device: Device,
+) -> Result<DenseFeatures, InputsError> {
+    let width = column.width();
+    let (values, rows) = column.into_static()?;
+    let present = mapped::tensor(values, width);
+    let absent = absent(&rows, entities);
+    let draw = fill.missing == Missing::Impute && !absent.is_empty();
+    let Survey { lengths, columns } = survey(&present, draw);
+    finite(&lengths, &rows, fill.modality)?;
+    let imputed = match columns {
+        Some(columns) => imputed(&columns.mean(), &columns.deviation(), absent.len(), fill),
+        None => Tensor::zeros([0, width as i64], (Kind::Float, Device::Cpu)),
+    };
+    let imputed_rows = if draw { absent.clone() } else { Vec::new() };
+    Ok(DenseFeatures {
+        width: width as i64,
+        scale: lengths.clamp_min(1e-12).reciprocal().to_device(device),
+        mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities).to_device(device)),
+        rows: ids(&rows).to_device(device),
+        imputed_rows: Tensor::from_slice(&imputed_rows).to_device(device),
+        imputed: imputed.to_device(device),
+        present: present.to_device(device),
+    })
+}
+
+fn absent(rows: &[u32], entities: usize) -> Vec<i64> {
+    let mut present = rows.iter().copied().peekable();
+    (0..entities as u32).filter(|id| present.next_if_eq(id).is_none()).map(i64::from).collect()
+}
+
+fn mask(rows: &[u32], entities: usize) -> Tensor {
+    let mut mask = vec![0.0_f32; entities];
+    for row in rows {
+        mask[*row as usize] = 1.0;
+    }
+    Tensor::from_slice(&mask)
+}
+
+fn ids(rows: &[u32]) -> Tensor {
+    Tensor::from_slice(&rows.iter().map(|row| i64::from(*row)).collect::<Vec<_>>())
+}
+
+/// What one pass over a column finds.
+struct Survey {
+    /// `[P]`, ‖row‖.
+    lengths: Tensor,
+    columns: Option<Columns>,
+}
+
+/// Sums of each column, in double precision.
+struct Columns {
+    rows: i64,
+    sum: Tensor,
+    squares: Tensor,
+}
+
+impl Columns {
+    fn mean(&self) -> Tensor {
+        &self.sum / self.rows as f64
+    }
+
+    /// NumPy's `std`: of the population.
+    fn deviation(&self) -> Tensor {
+        (&self.squares / self.rows as f64 - self.mean().square()).clamp_min(0.0).sqrt()
+    }
+}
+
+fn survey(present: &Tensor, with_columns: bool) -> Survey {
+    let (rows, width) = (present.size()[0], present.size()[1]);
+    let mut lengths = Vec::new();
+    let zeros = || Tensor::zeros([width], (Kind::Double, Device::Cpu));
+    let mut columns = with_columns.then(|| Columns { rows, sum: zeros(), squares: zeros() });
+    for start in (0..rows).step_by(CHUNK as usize) {
+        let chunk = present.narrow(0, start, CHUNK.min(rows - start));
+        let squares = chunk.square();
+        lengths.push(squares.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float).sqrt());
+        if let Some(columns) = &mut columns {
+            columns.sum += chunk.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
+            columns.squares += squares.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
+        }
+    }
+    Survey { lengths: Tensor::cat(&lengths, 0), columns }
+}
+
+fn finite(lengths: &Tensor, rows: &[u32], modality: Modality) -> Result<(), InputsError> {
+    let lengths = Vec::<f32>::try_from(lengths)?;
+    match lengths.iter().position(|length| !length.is_finite()) {
+        Some(row) => Err(InputsError::NotFinite { modality, entity: rows[row] }),
+        None => Ok(()),
+    }
+}
+
+/// Rows drawn from N(mean, deviation) column by column, then brought to unit length.
+fn imputed(mean: &Tensor, deviation: &Tensor, rows: usize, fill: Fill) -> Tensor {
+    let width = mean.size()[0];
+    let mut generator = generator(fill.seed, fill.modality);
+    let noise: Vec<f32> =
+        (0..rows as i64 * width).map(|_| Distribution::<f32>::sample(&StandardNormal, &mut generator)).collect();
+    let noise = Tensor::from_slice(&noise).view([rows as i64, width]);
+    let drawn = noise * deviation.to_kind(Kind::Float) + mean.to_kind(Kind::Float);
+    let lengths = drawn.square().sum_dim_intlist([1_i64].as_slice(), true, Kind::Float).sqrt();
+    drawn / lengths.clamp_min(1e-12)
+}
+
+/// One generator for each modality, so that changing one does not disturb another's noise.
+fn generator(seed: u64, modality: Modality) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(b"imputation of ");
+    hash.update(modality.name());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILL: Fill = Fill { missing: Missing::Impute, seed: 7, modality: Modality::Image };
+
+    #[test]
+    fn one_pass_finds_lengths_means_and_deviations() {
+        let present = Tensor::from_slice(&[3.0_f32, 4.0, 5.0, 12.0]).view([2, 2]);
+        let Survey { lengths, columns } = survey(&present, true);
+        let columns = columns.unwrap();
+        assert_eq!(Vec::<f32>::try_from(lengths).unwrap(), [5.0, 13.0]);
+        assert_eq!(Vec::<f64>::try_from(columns.mean()).unwrap(), [4.0, 8.0]);
+        assert_eq!(Vec::<f64>::try_from(columns.deviation()).unwrap(), [1.0, 4.0]);
+    }
+
+    #[test]
+    fn imputed_rows_have_unit_length_the_columns_distribution_and_their_own_seed() {
+        let (mean, deviation) = (Tensor::from_slice(&[10.0_f64, 0.0]), Tensor::from_slice(&[0.0_f64, 0.0]));
+        let rows = imputed(&mean, &deviation, 3, FILL);
+        assert_eq!(Vec::<f32>::try_from(rows.flatten(0, 1)).unwrap(), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+        let deviation = Tensor::from_slice(&[1.0_f64, 1.0]);
+        let again = |fill| imputed(&mean, &deviation, 4, fill);
+        assert_eq!(again(FILL), again(FILL));
+        assert_ne!(again(FILL), again(Fill { modality: Modality::RelationText, ..FILL }));
+        assert_ne!(again(FILL), again(Fill { seed: 8, ..FILL }));
+    }
+
+    #[test]
+    fn absent_entities_are_those_without_a_row() {
+        assert_eq!(absent(&[1, 3], 5), [0, 2, 4]);
+        assert_eq!(Vec::<f32>::try_from(mask(&[1, 3], 5)).unwrap(), [0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_traced_to_its_entity() {
+        let lengths = Tensor::from_slice(&[1.0_f32, f32::NAN]);
+        let error = finite(&lengths, &[4, 9], Modality::Image).unwrap_err();
+        assert!(matches!(error, InputsError::NotFinite { modality: Modality::Image, entity: 9 }));
+    }
+}

@@ -1,0 +1,202 @@
+//! The configuration, typed. Each section sits beside what uses it; this file only composes them.
+
+use std::path::PathBuf;
+
+use data_process::split;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::align::AlignConfig;
+use crate::device::Wanted;
+use crate::eval::EvalConfig;
+use crate::inputs::InputsConfig;
+use crate::model::ModelConfig;
+use crate::train::TrainConfig;
+use crate::train::pseudo_labels::PseudoLabelsConfig;
+use crate::train::step::LossConfig;
+
+/// A whole configuration; every key is in `pipelines/defaults.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name, seed and device of the run.
+    pub run: Run,
+    /// Where the data comes from.
+    pub data: Data,
+    /// Which links are seeds.
+    pub split: Split,
+    /// How the store becomes tensors.
+    pub inputs: InputsConfig,
+    /// The layers.
+    pub model: ModelConfig,
+    /// The losses.
+    pub loss: LossConfig,
+    /// The loop.
+    pub train: TrainConfig,
+    /// Self-training on mutual nearest neighbours.
+    pub pseudo_labels: PseudoLabelsConfig,
+    /// Ranking.
+    pub evaluate: EvalConfig,
+    /// Decoding.
+    pub align: AlignConfig,
+    /// What the run must reach.
+    pub expected: Expected,
+    /// Variants of the run.
+    pub sweep: Sweep,
+}
+
+/// Name, seed and device of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The pipeline's name; a file's stem unless it gives one.
+    pub name: String,
+    /// Seed of every random draw but the split.
+    pub seed: u64,
+    /// `auto`, `cpu` or `cuda`.
+    pub device: Wanted,
+}
+
+/// Where the data comes from: what `humea run` prepares when it is not there yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The store.
+    pub store: PathBuf,
+    /// The arguments of `humea prep` that make the store; empty if it must be there.
+    pub prep: Vec<String>,
+    /// The language model of the text columns; empty to add none.
+    pub plm: String,
+}
+
+/// Which links are seeds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Part of the links that are seeds.
+    pub rate: Rate,
+    /// Seed of the NumPy-compatible shuffle; 42 in every published run.
+    pub seed: u32,
+    /// Part of the seeds held out to choose the epoch (protocol `validation` only).
+    pub validation: Rate,
+    /// A file of further training links (npy, tsv, csv or Parquet), such as published pseudo-labels; empty for none.
+    pub train_links: PathBuf,
+}
+
+/// A number strictly between 0 and 1, as a file holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Rate(split::Rate);
+
+impl Rate {
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<f64> for Rate {
+    type Error = split::ShareError;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        split::Rate::try_from(number).map(Self)
+    }
+}
+
+impl From<Rate> for f64 {
+    fn from(rate: Rate) -> Self {
+        rate.get()
+    }
+}
+
+impl From<Rate> for split::Rate {
+    fn from(rate: Rate) -> Self {
+        rate.0
+    }
+}
+
+/// The figures a run must reach; `nan` where none is published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Hits@1, left to right.
+    pub hits_at_1: f64,
+    /// Hits@10, left to right.
+    pub hits_at_10: f64,
+    /// Mean reciprocal rank, left to right.
+    pub mrr: f64,
+    /// Where the figures are published, or `none published`.
+    pub source: String,
+}
+
+impl Expected {
+    /// The figures as a sentence.
+    pub fn describe(&self) -> String {
+        let figures = [("H@1", self.hits_at_1), ("H@10", self.hits_at_10), ("MRR", self.mrr)];
+        let known = figures.iter().filter(|(_, figure)| !figure.is_nan());
+        let known: Vec<String> = known.map(|(name, figure)| format!("{name} {figure:.3}")).collect();
+        if known.is_empty() { self.source.clone() } else { format!("{} ({})", known.join(", "), self.source) }
+    }
+}
+
+/// Variants of a run: one for each value of one key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// The key that varies; empty for no sweep.
+    pub key: String,
+    /// Its values.
+    pub values: Vec<toml::Value>,
+    /// Published Hits@1 for each value; empty if none.
+    pub published: Vec<f64>,
+}
+
+impl Config {
+    /// The configuration as TOML, as the run folder keeps it.
+    ///
+    /// # Errors
+    /// If a value has no TOML form; a test keeps the defaults from it.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    /// Eight hexadecimal digits that change with anything that may change the result: not with the run's name, the
+    /// figures it must reach, nor how the store was made.
+    pub fn hash(&self) -> String {
+        let mut same = self.clone();
+        same.run.name.clear();
+        same.expected = Expected { hits_at_1: 0.0, hits_at_10: 0.0, mrr: 0.0, source: String::new() };
+        same.sweep = Sweep { key: String::new(), values: Vec::new(), published: Vec::new() };
+        same.data.prep.clear();
+        let digest = Sha256::digest(same.to_toml().unwrap_or_default().as_bytes());
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The folder of the run within `runs`, `<pipeline>-<seed>-<config hash>`.
+    pub fn folder_name(&self) -> String {
+        format!("{}-{}-{}", self.run.name, self.run.seed, self.hash())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline::Layers;
+
+    #[test]
+    fn a_configuration_survives_its_run_folder() {
+        let config = Layers::defaults().unwrap().config().unwrap();
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(file.path(), config.to_toml().unwrap()).unwrap();
+        assert_eq!(Layers::resolved(file.path()).unwrap().to_toml().unwrap(), config.to_toml().unwrap());
+    }
+
+    #[test]
+    fn the_hash_follows_what_changes_the_result_and_nothing_else() {
+        let config = Layers::defaults().unwrap().config().unwrap();
+        let (mut renamed, mut longer) = (config.clone(), config.clone());
+        renamed.run.name = "another".to_owned();
+        longer.train.epochs += 1;
+        assert_eq!(config.hash(), renamed.hash());
+        assert_ne!(config.hash(), longer.hash());
+    }
+}

@@ -1,0 +1,377 @@
+//! Layers of configuration: the embedded defaults, a file (and those it extends), `--set` and flags, in that order.
+//!
+//! The defaults list every key, so a key they do not hold is an error, told with its nearest neighbours; the origin of
+//! each value is kept, so that a wrong value can be traced to the file or flag that gave it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use data_process::fault::{Fault, Kind};
+use toml::{Table, Value};
+
+use super::config::Config;
+
+/// Every key with its default and a comment.
+const DEFAULTS: &str = include_str!("../../pipelines/defaults.toml");
+
+/// A value given by a flag: the configuration key it stands for, the flag's name, the value.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// Dotted key.
+    pub key: &'static str,
+    /// The flag, for messages.
+    pub name: &'static str,
+    /// The value.
+    pub value: Value,
+}
+
+/// What can be wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not TOML.
+    #[error("{path}, line {line}: not TOML: {message}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The parser's words.
+        message: String,
+    },
+    /// A file extends itself, directly or not.
+    #[error("{path} extends itself; break the chain of `extends`", path = path.display())]
+    Circular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `extends` is not the name of a file.
+    #[error("{path}: `extends` must be the name of a file, in quotes", path = path.display())]
+    Extends {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `--set` without a key and a value.
+    #[error("--set {text}: write it as key=value, for example --set train.epochs=300")]
+    Set {
+        /// What was given.
+        text: String,
+    },
+    /// A key that does not exist.
+    #[error("{place}: there is no key `{key}`; the nearest are {near}; every key is in pipelines/defaults.toml")]
+    UnknownKey {
+        /// The file or flag.
+        place: String,
+        /// The key.
+        key: String,
+        /// The nearest keys.
+        near: String,
+    },
+    /// A section where a value belongs, or the other way round.
+    #[error("{place}: `{key}` must be {expected}")]
+    Shape {
+        /// The file or flag.
+        place: String,
+        /// The key.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A value of the wrong type, or outside its range.
+    #[error("{place}: `{key}`: {message}")]
+    Value {
+        /// The file or flag.
+        place: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl Fault for ConfigError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read { .. } => Kind::Input,
+            _ => Kind::Configuration,
+        }
+    }
+}
+
+/// The layers laid so far, the last one on top.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    table: Table,
+    origins: BTreeMap<String, String>,
+}
+
+impl Layers {
+    /// The embedded defaults alone.
+    ///
+    /// # Errors
+    /// If the defaults are not TOML; a test keeps them so.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        let table = parse(Path::new("pipelines/defaults.toml"), DEFAULTS)?;
+        Ok(Self { table, origins: BTreeMap::new() })
+    }
+
+    /// Defaults, then a file, then `--set`, then flags.
+    ///
+    /// # Errors
+    /// Any [`ConfigError`] but a wrong value, which [`Self::config`] finds.
+    pub fn of(file: Option<&Path>, sets: &[String], flags: &[Flag]) -> Result<Self, ConfigError> {
+        let mut layers = Self::defaults()?;
+        if let Some(file) = file {
+            layers.lay_file(file)?;
+        }
+        for text in sets {
+            layers.lay_set(text)?;
+        }
+        for flag in flags {
+            layers.lay_key(flag.name, flag.key, flag.value.clone())?;
+        }
+        Ok(layers)
+    }
+
+    /// A resolved configuration, as a run folder keeps it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds an unknown key or a wrong value.
+    pub fn resolved(file: &Path) -> Result<Config, ConfigError> {
+        Self::of(Some(file), &[], &[])?.config()
+    }
+
+    /// Lays a file, the files it extends first. Its stem becomes the run's name unless a file names one.
+    fn lay_file(&mut self, file: &Path) -> Result<(), ConfigError> {
+        if let Some(stem) = file.file_stem().and_then(|stem| stem.to_str()) {
+            self.lay_key("the file's name", "run.name", Value::String(stem.to_owned()))?;
+        }
+        self.lay_extended(file, &mut Vec::new())
+    }
+
+    fn lay_extended(&mut self, file: &Path, above: &mut Vec<PathBuf>) -> Result<(), ConfigError> {
+        let read = |source| ConfigError::Read { path: file.to_owned(), source };
+        let whole = file.canonicalize().map_err(read)?;
+        if above.contains(&whole) {
+            return Err(ConfigError::Circular { path: file.to_owned() });
+        }
+        above.push(whole);
+        let mut table = parse(file, &std::fs::read_to_string(file).map_err(read)?)?;
+        match table.remove("extends") {
+            None => {}
+            Some(Value::String(parent)) => {
+                self.lay_extended(&file.parent().unwrap_or(Path::new("")).join(parent), above)?;
+            }
+            Some(_) => return Err(ConfigError::Extends { path: file.to_owned() }),
+        }
+        above.pop();
+        self.lay(&file.display().to_string(), table)
+    }
+
+    fn lay_set(&mut self, text: &str) -> Result<(), ConfigError> {
+        let wrong = || ConfigError::Set { text: text.to_owned() };
+        let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+        let key = key.trim();
+        if key.is_empty() {
+            return Err(wrong());
+        }
+        self.lay_key("--set", key, bare_value(value.trim()))
+    }
+
+    /// Sets one dotted key.
+    ///
+    /// # Errors
+    /// If there is no such key.
+    pub fn lay_key(&mut self, place: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+        let nested =
+            key.rsplit('.').fold(value, |inner, part| Value::Table(Table::from_iter([(part.to_owned(), inner)])));
+        match nested {
+            Value::Table(table) => self.lay(place, table),
+            _ => Err(ConfigError::Set { text: key.to_owned() }),
+        }
+    }
+
+    fn lay(&mut self, place: &str, table: Table) -> Result<(), ConfigError> {
+        let known = keys(&self.table);
+        lay_over(&mut self.table, table, "", &mut Laying { place, known: &known, origins: &mut self.origins })
+    }
+
+    /// The value of a dotted key.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        let mut parts = key.split('.');
+        let first = self.table.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))
+    }
+
+    /// The typed configuration.
+    ///
+    /// # Errors
+    /// If a value has the wrong type or lies outside its range.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+            let key = error.path().to_string();
+            let place = self.origins.get(&key).map_or("pipelines/defaults.toml", String::as_str).to_owned();
+            let message = error.inner().message().trim().to_owned();
+            ConfigError::Value { place, key, message }
+        })
+    }
+
+    /// Every dotted key there is.
+    pub fn keys(&self) -> Vec<String> {
+        keys(&self.table)
+    }
+}
+
+/// What one layer needs while it is laid.
+struct Laying<'a> {
+    place: &'a str,
+    known: &'a [String],
+    origins: &'a mut BTreeMap<String, String>,
+}
+
+fn lay_over(under: &mut Table, over: Table, prefix: &str, laying: &mut Laying<'_>) -> Result<(), ConfigError> {
+    for (name, value) in over {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let shape = |expected| ConfigError::Shape { place: laying.place.to_owned(), key: key.clone(), expected };
+        match (under.get_mut(&name), value) {
+            (None, _) => return Err(unknown(laying, key)),
+            (Some(Value::Table(under)), Value::Table(over)) => lay_over(under, over, &key, laying)?,
+            (Some(Value::Table(_)), _) => return Err(shape("a section, not a value")),
+            (Some(_), Value::Table(_)) => return Err(shape("a value, not a section")),
+            (Some(under), over) => {
+                *under = over;
+                laying.origins.insert(key, laying.place.to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown(laying: &Laying<'_>, key: String) -> ConfigError {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let mut near: Vec<(f64, &String)> = laying
+        .known
+        .iter()
+        .map(|known| {
+            let whole = strsim::jaro_winkler(known, &key);
+            let name = strsim::jaro_winkler(&last(known), &last(&key));
+            (whole + name, known)
+        })
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let near = near.iter().take(3).map(|(_, key)| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    ConfigError::UnknownKey { place: laying.place.to_owned(), key, near }
+}
+
+fn keys(table: &Table) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => all.extend(keys(inner).into_iter().map(|key| format!("{name}.{key}"))),
+            _ => all.push(name.clone()),
+        }
+    }
+    all
+}
+
+/// A TOML value, or, where it is none, the text itself.
+fn bare_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    text.parse::<Table>().map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text.get(..start).map_or(1, |above| above.split('\n').count());
+        ConfigError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn error_of(text: &str) -> String {
+        let file = file(text);
+        Layers::of(Some(file.path()), &[], &[]).and_then(|layers| layers.config()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_a_whole_configuration() {
+        Layers::defaults().unwrap().config().unwrap();
+    }
+
+    #[test]
+    fn the_defaults_list_every_key() {
+        let layers = Layers::defaults().unwrap();
+        let typed = Value::try_from(layers.config().unwrap()).unwrap();
+        let Value::Table(typed) = typed else { panic!("a configuration is a table") };
+        let (mut listed, mut typed) = (layers.keys(), keys(&typed));
+        listed.sort();
+        typed.sort();
+        assert_eq!(listed, typed);
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let file = file("[train]\nepochs = 7\nlr = 0.25\n");
+        let flag = Flag { key: "train.epochs", name: "--epochs", value: Value::Integer(9) };
+        let sets = ["train.lr=0.5".to_owned(), "run.name=a name".to_owned()];
+        let config = Layers::of(Some(file.path()), &sets, &[flag]).unwrap().config().unwrap();
+        assert_eq!((config.train.epochs, config.train.lr, config.run.name.as_str()), (9, 0.5, "a name"));
+    }
+
+    #[test]
+    fn a_file_extends_another_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("under.toml"), "[train]\nepochs = 3\nbatch_size = 8\n").unwrap();
+        let over = folder.path().join("over.toml");
+        std::fs::write(&over, "extends = \"under.toml\"\n[train]\nepochs = 4\n").unwrap();
+        let config = Layers::resolved(&over).unwrap();
+        assert_eq!((config.train.epochs, config.train.batch_size, config.run.name.as_str()), (4, 8, "over"));
+        std::fs::write(&over, "extends = \"over.toml\"\n").unwrap();
+        assert!(matches!(Layers::resolved(&over), Err(ConfigError::Circular { .. })));
+        std::fs::write(&over, "extends = 3\n").unwrap();
+        assert!(matches!(Layers::resolved(&over), Err(ConfigError::Extends { .. })));
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_its_neighbours_and_its_file() {
+        let text = error_of("[train]\nepoch = 3\n");
+        assert!(text.contains("`train.epoch`") && text.contains("`train.epochs`") && text.contains(".toml"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_traced_to_its_key_and_file() {
+        let text = error_of("[train]\nepochs = \"many\"\n");
+        assert!(text.contains("`train.epochs`") && !text.contains("defaults.toml"), "{text}");
+        for rate in ["0", "1.5", "1", "-0.1", "nan"] {
+            let text = error_of(&format!("[split]\nrate = {rate}\n"));
+            assert!(text.contains("`split.rate`") && text.contains("between 0 and 1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_other_mistakes_are_named() {
+        assert!(error_of("[train\n").contains("line 1"));
+        assert!(error_of("train = 3\n").contains("section"));
+        assert!(error_of("[train.epochs]\na = 1\n").contains("value"));
+        let missing = Layers::of(Some(Path::new("no/such.toml")), &[], &[]).unwrap_err();
+        assert!(matches!(missing, ConfigError::Read { .. }) && missing.kind() == Kind::Input);
+        assert!(matches!(Layers::of(None, &["epochs".to_owned()], &[]), Err(ConfigError::Set { .. })));
+    }
+}

@@ -1,0 +1,364 @@
+//! Runs of several configurations: one after another or several at once, each a process of its own, so that the failure or
+//! kill of one leaves the others alone; what is finished already is not run again; ends in one table.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use data_process::event::{Event, Observer, Unit};
+use data_process::fault::{Fault, Kind};
+use data_process::tables::TableError;
+
+use super::stages::{self, Stage};
+use super::{Config, ConfigError, GpuError, Layers, wait_for_idle_gpu};
+use crate::interrupt;
+use crate::report::{Row, Table};
+use crate::train::run_folder::replace_file;
+
+/// What can stop a sweep.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// A pipeline file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The GPUs.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A published figure for each value, or none.
+    #[error("{file}: sweep.published has {published} figures for {values} values; give one for each (nan for none), or []", file = file.display())]
+    Published {
+        /// The pipeline file.
+        file: PathBuf,
+        /// Figures.
+        published: usize,
+        /// Values.
+        values: usize,
+    },
+    /// Something cannot be written.
+    #[error("cannot write {path}: {message}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// Some runs did not finish.
+    #[error("{failed} of {all} runs did not finish ({names}); their logs say why; the same command goes on with them")]
+    Failed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+        /// Which, with their logs.
+        names: String,
+    },
+    /// Ctrl-C.
+    #[error("stopped; the same command goes on where it stopped")]
+    Interrupted,
+}
+
+impl Fault for SweepError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Config(error) => error.kind(),
+            Self::Gpu(error) => error.kind(),
+            Self::Table(error) => error.kind(),
+            Self::Published { .. } => Kind::Configuration,
+            Self::Write { .. } => Kind::Output,
+            Self::Failed { .. } => Kind::Data,
+            Self::Interrupted => Kind::Interrupted,
+        }
+    }
+}
+
+/// How many runs at once, and whether each waits for a GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Jobs {
+    /// Runs at once.
+    pub at_once: NonZeroUsize,
+    /// Wait for an idle GPU before each.
+    pub wait_for_gpu: bool,
+}
+
+/// One run of a plan.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Its configuration.
+    pub config: Config,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Published Hits@1, NaN if none.
+    pub published: f64,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Stages that several runs share; each once, in order.
+    pub preparation: Vec<Stage>,
+    /// The runs.
+    pub variants: Vec<Variant>,
+    out: PathBuf,
+}
+
+/// The plan for some pipeline files.
+///
+/// # Errors
+/// If a file is wrong.
+pub fn plan(files: &[PathBuf], sets: &[String], out: &Path) -> Result<Plan, SweepError> {
+    let mut plan = Plan { out: out.to_owned(), ..Plan::default() };
+    for file in files {
+        plan.variants.extend(variants(file, sets, out)?);
+    }
+    for variant in &plan.variants {
+        for stage in stages::preparation(&variant.config) {
+            if !plan.preparation.contains(&stage) {
+                plan.preparation.push(stage);
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// The runs a file stands for: itself, or one for each value of its sweep.
+///
+/// # Errors
+/// If the file is wrong.
+pub fn variants(file: &Path, sets: &[String], out: &Path) -> Result<Vec<Variant>, SweepError> {
+    let layers = Layers::of(Some(file), sets, &[])?;
+    let config = layers.config()?;
+    let sweep = config.sweep.clone();
+    if sweep.key.is_empty() {
+        return Ok(vec![variant(config.clone(), config.expected.hits_at_1, out)]);
+    }
+    if !sweep.published.is_empty() && sweep.published.len() != sweep.values.len() {
+        let (published, values) = (sweep.published.len(), sweep.values.len());
+        return Err(SweepError::Published { file: file.to_owned(), published, values });
+    }
+    let place = file.display().to_string();
+    sweep
+        .values
+        .iter()
+        .enumerate()
+        .map(|(number, value)| {
+            let mut layers = layers.clone();
+            layers.lay_key(&place, &sweep.key, value.clone())?;
+            let name = format!("{}-{}", config.run.name, value.to_string().trim_matches('"'));
+            layers.lay_key(&place, "run.name", toml::Value::String(name))?;
+            Ok(variant(layers.config()?, sweep.published.get(number).copied().unwrap_or(f64::NAN), out))
+        })
+        .collect()
+}
+
+fn variant(config: Config, published: f64, out: &Path) -> Variant {
+    Variant { folder: stages::folder(&config, out), config, published }
+}
+
+impl Plan {
+    /// Where the resolved configuration of a variant lies while it is run.
+    fn config_file(&self, variant: &Variant) -> PathBuf {
+        self.out.join("plans").join(format!("{}.toml", variant.config.folder_name()))
+    }
+
+    fn training(&self, variant: &Variant) -> Stage {
+        stages::training(&variant.config, &self.config_file(variant), &variant.folder)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for stage in &self.preparation {
+            writeln!(f, "{stage}")?;
+        }
+        for variant in &self.variants {
+            writeln!(f, "{}", self.training(variant))?;
+        }
+        Ok(())
+    }
+}
+
+/// How a sweep ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Ours against published.
+    pub table: Table,
+    logs: PathBuf,
+}
+
+impl Outcome {
+    /// An error if a run did not finish.
+    ///
+    /// # Errors
+    /// [`SweepError::Failed`].
+    pub fn check(&self) -> Result<(), SweepError> {
+        let failed: Vec<String> = self
+            .table
+            .0
+            .iter()
+            .filter(|row| row.state != "finished")
+            .map(|row| format!("{}: {}", row.name, self.logs.join(format!("{}.log", row.name)).display()))
+            .collect();
+        match failed.len() {
+            0 => Ok(()),
+            count => Err(SweepError::Failed { failed: count, all: self.table.0.len(), names: failed.join(", ") }),
+        }
+    }
+}
+
+/// Carries out a plan and writes its table.
+///
+/// # Errors
+/// If nothing can be written, or the user stops it. Runs that fail are rows of the table.
+pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<Outcome, SweepError> {
+    let logs = out.join("logs");
+    for folder in [&logs, &out.join("plans")] {
+        std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    }
+    for variant in &plan.variants {
+        let path = plan.config_file(variant);
+        let text = variant
+            .config
+            .to_toml()
+            .map_err(|error| SweepError::Write { path: path.clone(), message: error.to_string() })?;
+        replace_file(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
+    }
+    observer.on(Event::Started { task: "runs", total: Some(plan.variants.len() as u64), unit: Unit::Items });
+    for stage in &plan.preparation {
+        do_stage(stage, &logs.join(format!("{}.log", stage.name)), observer)?;
+    }
+    all(plan, &logs, jobs, observer)?;
+    observer.on(Event::Finished);
+    if interrupt::requested() {
+        return Err(SweepError::Interrupted);
+    }
+    let table = Table(plan.variants.iter().map(row).collect());
+    write_table(&table, out)?;
+    Ok(Outcome { table, logs })
+}
+
+/// Runs the variants, so many at once.
+fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<(), SweepError> {
+    let waiting: Mutex<VecDeque<&Variant>> = Mutex::new(plan.variants.iter().collect());
+    let one_by_one = || {
+        while let Some(variant) = next(&waiting) {
+            let stage = plan.training(variant);
+            if jobs.wait_for_gpu && stage.skip.is_none() {
+                wait_for_idle_gpu(observer)?;
+            }
+            do_stage(&stage, &logs.join(format!("{}.log", variant.config.run.name)), observer)?;
+            observer.on(Event::Advanced(1));
+        }
+        Ok::<_, SweepError>(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.at_once.get()).map(|_| scope.spawn(one_by_one)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(SweepError::Interrupted)))
+    })
+}
+
+fn next<'a>(waiting: &Mutex<VecDeque<&'a Variant>>) -> Option<&'a Variant> {
+    if interrupt::requested() {
+        return None;
+    }
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+/// Runs one stage to its end; a failure is a note, its words are in the log.
+fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), SweepError> {
+    observer.on(Event::Note(&stage.to_string()));
+    if stage.skip.is_some() {
+        return Ok(());
+    }
+    let file = std::fs::File::create(log).map_err(|error| unwritable(log, &error))?;
+    let again = file.try_clone().map_err(|error| unwritable(log, &error))?;
+    let program = std::env::current_exe().map_err(|error| unwritable(log, &error))?;
+    let mut command = Command::new(program);
+    command.args(&stage.arguments).stdin(Stdio::null()).stdout(file).stderr(again);
+    let ended = command.status().map_err(|error| unwritable(log, &error))?;
+    if !ended.success() {
+        observer.on(Event::Note(&format!("{} failed ({ended}); see {}", stage.name, log.display())));
+    }
+    Ok(())
+}
+
+fn row(variant: &Variant) -> Row {
+    let (config, folder) = (&variant.config, &variant.folder);
+    let mut row = Row {
+        name: config.run.name.clone(),
+        state: "failed".to_owned(),
+        protocol: config.train.protocol.name().to_owned(),
+        hits_at_1: f64::NAN,
+        hits_at_10: f64::NAN,
+        mrr: f64::NAN,
+        published: variant.published,
+        source: config.expected.source.clone(),
+        seconds: f64::NAN,
+        folder: folder.display().to_string(),
+    };
+    if let Some(summary) = stages::finished(config, folder).then(|| stages::result(folder)).flatten() {
+        let figures = summary.result().test.left_to_right;
+        (row.hits_at_1, row.hits_at_10, row.mrr) = (figures.hits_at_1, figures.hits_at_10, figures.mrr);
+        (row.state, row.seconds) = ("finished".to_owned(), summary.seconds);
+    }
+    row
+}
+
+fn write_table(table: &Table, out: &Path) -> Result<(), SweepError> {
+    let (markdown, csv) = (out.join("table.md"), out.join("table.csv"));
+    replace_file(&markdown, table.markdown().as_bytes()).map_err(|error| unwritable(&markdown, &error))?;
+    let rows = table.csv().map_err(|error| SweepError::Write { path: csv.clone(), message: error.to_string() })?;
+    replace_file(&csv, &rows).map_err(|error| unwritable(&csv, &error))?;
+    Ok(table.parquet(&out.join("table.parquet"))?)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> SweepError {
+    SweepError::Write { path: path.to_owned(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, text: &str) -> PathBuf {
+        let path = folder.join("some.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_sweep_is_one_run_for_each_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "[sweep]\nkey = \"train.lr\"\nvalues = [0.1, 0.2]\npublished = [0.5, nan]\n");
+        let variants = variants(&path, &[], Path::new("runs")).unwrap();
+        let found: Vec<_> =
+            variants.iter().map(|v| (v.config.run.name.as_str(), v.config.train.lr, v.published)).collect();
+        assert_eq!(found[0], ("some-0.1", 0.1, 0.5));
+        assert!(found[1].0 == "some-0.2" && found[1].2.is_nan());
+        assert_ne!(variants[0].folder, variants[1].folder);
+    }
+
+    #[test]
+    fn a_sweep_over_an_unknown_key_or_with_uneven_figures_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |text: &str| variants(&file(folder.path(), text), &[], Path::new("runs")).unwrap_err();
+        assert!(matches!(of("[sweep]\nkey = \"train.epoch\"\nvalues = [1]\n"), SweepError::Config(_)));
+        let uneven = of("[sweep]\nkey = \"train.epochs\"\nvalues = [1, 2]\npublished = [0.1]\n");
+        assert!(matches!(uneven, SweepError::Published { .. }));
+    }
+
+    #[test]
+    fn what_did_not_finish_is_a_row_and_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(&[file(folder.path(), "")], &[], folder.path()).unwrap();
+        let outcome = Outcome { table: Table(plan.variants.iter().map(row).collect()), logs: folder.path().into() };
+        assert_eq!(outcome.table.0[0].state, "failed");
+        assert!(matches!(outcome.check(), Err(SweepError::Failed { failed: 1, all: 1, .. })));
+    }
+}

@@ -1,0 +1,37 @@
+//! A run's figures for a terminal.
+
+use std::fmt::Write;
+
+use crate::train::run::{Summary, Tested};
+
+/// The figures as lines of text.
+pub fn summary(summary: &Summary) -> String {
+    let mut text = format!("protocol: {}\n", summary.protocol.describe());
+    let _ = writeln!(
+        text,
+        "{:<18} {:<14} {:>7} {:>7} {:>7} {:>9} {:>7}",
+        "test links", "direction", "H@1", "H@5", "H@10", "MR", "MRR"
+    );
+    for (name, tested) in [("best", summary.best), ("last", summary.last)] {
+        let mark = if summary.counts == name { "*" } else { " " };
+        rows(&mut text, &format!("{mark}{name} (epoch {})", tested.epochs), tested);
+    }
+    let _ = writeln!(text, "* counts under this protocol; {:.1} s of training", summary.seconds);
+    text
+}
+
+fn rows(text: &mut String, name: &str, tested: Tested) {
+    let both = [("left → right", tested.test.left_to_right), ("right → left", tested.test.right_to_left)];
+    for (direction, f) in both {
+        let _ = writeln!(
+            text,
+            "{name:<18} {direction:<14} {:>7.4} {:>7.4} {:>7.4} {:>9.2} {:>7.4}",
+            f.hits_at_1, f.hits_at_5, f.hits_at_10, f.mr, f.mrr
+        );
+    }
+}
+
+/// The figures as JSON.
+pub fn json(summary: &Summary) -> String {
+    serde_json::to_string_pretty(summary).unwrap_or_default()
+}

@@ -1,0 +1,139 @@
+//! What the loop asks of the model: one epoch, joint vectors, figures, and everything that must survive a kill.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::{Device, Tensor};
+
+use super::TrainError;
+use super::adamw::AdamWConfig;
+use super::step::{EpochLosses, StepConfig, Trainer};
+use crate::eval::{self, Directions};
+use crate::inputs::Inputs;
+use crate::inputs::links::Link;
+use crate::loss::similarity::normalise;
+use crate::modality::PerModality;
+use crate::model::Humea;
+use crate::noise::Randomness;
+use crate::pipeline::Config;
+
+/// The loss of one epoch, by part.
+pub(super) struct EpochLoss {
+    losses: EpochLosses,
+}
+
+impl EpochLoss {
+    pub(super) fn total(&self) -> f64 {
+        self.losses.total
+    }
+
+    /// What is not a number any more, and its value.
+    pub(super) fn diverged(&self) -> Option<(String, f64)> {
+        let modality = self.losses.diverged()?;
+        let parts = self.parts();
+        let culprit = parts.into_iter().find(|(name, value)| {
+            !value.is_finite() && modality.is_none_or(|modality| name.ends_with(&format!("/{modality}")))
+        });
+        let (name, value) = culprit.unwrap_or(("total".to_owned(), self.losses.total));
+        Some((modality.map_or_else(|| format!("the loss ({name})"), |m| format!("modality {m} ({name})")), value))
+    }
+
+    /// The parts by name.
+    pub(super) fn parts(&self) -> BTreeMap<String, f64> {
+        let EpochLosses { total, joint, contrastive, distillation, decoupling, estimator } = &self.losses;
+        let whole = [("total", total), ("joint", joint), ("decoupling", decoupling), ("estimator", estimator)];
+        let mut parts: BTreeMap<String, f64> = whole.map(|(name, part)| (name.to_owned(), *part)).into();
+        for (kind, of) in [("contrastive", contrastive), ("distillation", distillation)] {
+            parts.extend(of.iter().filter_map(|(modality, part)| Some((format!("{kind}/{modality}"), (*part)?))));
+        }
+        parts
+    }
+}
+
+/// The model of a run, with its optimisers.
+pub(super) struct Learner {
+    trainer: Trainer,
+    randomness: Randomness,
+    shuffle: bool,
+    eval: eval::EvalConfig,
+    device: Device,
+}
+
+impl Learner {
+    /// A freshly initialised model over the inputs.
+    pub(super) fn new(config: &Config, inputs: Inputs, device: Device) -> Self {
+        let randomness = Randomness::Seeded(config.run.seed);
+        let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
+        let optimiser = AdamWConfig {
+            learning_rate: config.train.lr,
+            weight_decay: config.train.weight_decay,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+        };
+        let step = StepConfig { loss: config.loss.clone(), optimiser, batch_size: config.train.batch_size };
+        let trainer = Trainer::new(model, step, randomness);
+        Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, device }
+    }
+
+    /// One epoch over the links.
+    pub(super) fn epoch(&mut self, mut links: Vec<Link>, epoch: usize) -> EpochLoss {
+        if self.shuffle {
+            self.randomness.shuffle(epoch as u64, &mut links);
+        }
+        EpochLoss { losses: self.trainer.epoch(epoch as u64, &links) }
+    }
+
+    fn joint(&self, ids: &[i64]) -> (Tensor, PerModality<f64>) {
+        let embeddings = self.trainer.model.embeddings(&Tensor::from_slice(ids).to_device(self.device));
+        (normalise(&embeddings.joint()), embeddings.weights)
+    }
+
+    /// One joint vector of unit length per entity, `[N, d]`.
+    pub(super) fn vectors(&self) -> Tensor {
+        let entities = self.trainer.model.inputs().entities;
+        self.joint(&(0..entities).collect::<Vec<_>>()).0
+    }
+
+    /// Figures of some links, and the weights of the modalities.
+    pub(super) fn evaluate(&self, links: &[Link]) -> Result<(Directions, PerModality<f64>), TrainError> {
+        let side = |side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>();
+        let both = [side(0), side(1)].concat();
+        let (vectors, weights) = self.joint(&both);
+        let half = links.len() as i64;
+        Ok((eval::rank(&vectors.narrow(0, 0, half), &vectors.narrow(0, half, half), self.eval)?, weights))
+    }
+
+    /// Everything that must survive a kill, by name.
+    pub(super) fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let Trainer { model, optimiser, estimator_optimiser, .. } = &self.trainer;
+        let named = |prefix: &'static str, of: &crate::model::parameters::Parameters| {
+            of.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())).collect::<Vec<_>>()
+        };
+        let mut all: BTreeMap<String, Tensor> = named(MODEL, &model.parameters).into_iter().collect();
+        all.extend(named(ESTIMATORS, &model.estimator_parameters));
+        for (prefix, optimiser) in [(OPTIMISER, optimiser), (ESTIMATOR_OPTIMISER, estimator_optimiser)] {
+            all.extend(optimiser.state().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
+        }
+        all
+    }
+
+    /// Takes up what [`Self::tensors`] gave; `path` is named in errors.
+    pub(super) fn restore(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), TrainError> {
+        let under = |prefix: &str| {
+            let of = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
+            of.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect::<BTreeMap<_, _>>()
+        };
+        let Trainer { model, optimiser, estimator_optimiser, .. } = &mut self.trainer;
+        model.parameters.assign(&under(MODEL), path)?;
+        model.estimator_parameters.assign(&under(ESTIMATORS), path)?;
+        optimiser.restore(under(OPTIMISER), &model.parameters, path)?;
+        estimator_optimiser.restore(under(ESTIMATOR_OPTIMISER), &model.estimator_parameters, path)?;
+        Ok(())
+    }
+}
+
+/// What the names of a checkpoint's tensors begin with.
+const MODEL: &str = "model/";
+const ESTIMATORS: &str = "estimators/";
+const OPTIMISER: &str = "optimiser/";
+const ESTIMATOR_OPTIMISER: &str = "estimator_optimiser/";

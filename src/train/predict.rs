@@ -1,0 +1,110 @@
+//! From a run folder to a file of predicted pairs.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use data_process::event::{Event, Observer};
+use data_process::fault::{Fault, Kind};
+use data_process::store::Structure;
+use tch::Tensor;
+
+use super::TrainError;
+use super::pseudo_labels::Unlinked;
+use super::run::{Material, Model, Reopened};
+use crate::align::{self, Calibration, Candidates, Decoding, Format, Predictions, Wanted, WriteError};
+use crate::device;
+use crate::inputs::Links;
+
+/// What can stop a prediction.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// The run or its store.
+    #[error(transparent)]
+    Run(#[from] TrainError),
+    /// The file of pairs.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Fault for PredictError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Run(error) => error.kind(),
+            Self::Write(error) => error.kind(),
+        }
+    }
+}
+
+/// What differs from the run's own configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Which pairs are believed.
+    pub decoding: Option<Decoding>,
+    /// Which entities are given a counterpart.
+    pub entities: Option<Wanted>,
+}
+
+/// Writes the pairs a run predicts, and says how many there are.
+///
+/// # Errors
+/// If the run has no model, the store is another one, or the file cannot be written.
+pub fn predict(
+    run: &Path,
+    store: Option<&Path>,
+    out: &Path,
+    wish: Wish,
+    observer: &dyn Observer,
+) -> Result<usize, PredictError> {
+    Format::of(out)?;
+    let run = Reopened::open(run, store)?;
+    let device = device::choose(run.config.run.device).map_err(TrainError::from)?;
+    let material = Material::of(&run.store, &run.config, device, observer)?;
+    let Material { inputs, links, structure } = material;
+    let mut model = Model::on(&run.folder, inputs, &run.config, device);
+    model.load(run.config.train.protocol.counts())?;
+    let vectors = model.vectors();
+    let among = candidates(&structure, &links, wish.entities.unwrap_or(run.config.align.entities));
+    if among.left.is_empty() || among.right.is_empty() {
+        observer
+            .on(Event::Note("every entity of one side has a link already: nothing to predict (see --entities unseen)"));
+    }
+    let (decoding, k) = (wish.decoding.unwrap_or(run.config.align.decoding), run.config.align.csls_k);
+    let pairs = align::decode(&vectors, &among, decoding, k).map_err(TrainError::from)?;
+    let calibration = calibration(&vectors, &links, &among, k)?;
+    let uris = run.store.uris().map_err(TrainError::from)?;
+    let predictions = Predictions { pairs: &pairs, calibration, uris: &uris, graphs: run.store.graph_names() };
+    align::write(out, predictions)?;
+    Ok(pairs.len())
+}
+
+fn candidates(structure: &Structure, links: &Links, wanted: Wanted) -> Candidates {
+    let (left, entities) = (structure.left, structure.entities);
+    let free = match wanted {
+        Wanted::Unlinked => Unlinked::of(left, entities, &structure.links),
+        Wanted::Unseen => Unlinked::of(left, entities, links.train.iter().chain(&links.validation)),
+    };
+    Candidates { left: free.left, right: free.right }
+}
+
+/// Held-out links among the candidates tell how often a score is right.
+fn calibration(
+    vectors: &Tensor,
+    links: &Links,
+    among: &Candidates,
+    k: usize,
+) -> Result<Option<Calibration>, TrainError> {
+    let truth: HashMap<u32, u32> = links.validation.iter().map(|[left, right]| (*left, *right)).collect();
+    if truth.is_empty() {
+        return Ok(None);
+    }
+    let mut crowd = among.clone();
+    crowd.left.extend(truth.keys());
+    crowd.right.extend(truth.values());
+    for side in [&mut crowd.left, &mut crowd.right] {
+        side.sort_unstable();
+        side.dedup();
+    }
+    let pairs = align::decode(vectors, &crowd, Decoding::Greedy, k)?;
+    let scored = pairs.iter().filter_map(|pair| Some((pair.score, *truth.get(&pair.left)? == pair.right)));
+    Ok(Calibration::fit(&scored.collect::<Vec<_>>()))
+}

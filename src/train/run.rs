@@ -1,0 +1,258 @@
+//! From a configuration to a finished run folder, and back from a run folder to its model.
+
+use std::path::{Path, PathBuf};
+
+use data_process::event::{Event, Observer};
+use data_process::split::Share;
+use data_process::store::{Store, Structure};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use super::TrainError;
+use super::checkpoint::{Checkpoint, State};
+use super::learner::Learner;
+use super::protocol::Protocol;
+use super::run_folder::{Existing, Identity, RunFolder, now};
+use super::session::Session;
+use crate::device;
+use crate::eval::Directions;
+use crate::inputs::{self, Inputs, Links, links};
+use crate::pipeline::Config;
+use crate::report::{self, Page};
+
+/// What a finished run reached; `result.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// The run's name.
+    pub name: String,
+    /// How the epoch was chosen.
+    pub protocol: Protocol,
+    /// The checkpoint that counts under that protocol: `best` or `last`.
+    pub counts: String,
+    /// Epochs of the best checkpoint, and its figures on the test links.
+    pub best: Tested,
+    /// The same of the last.
+    pub last: Tested,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Fingerprint of the store.
+    pub fingerprint: String,
+}
+
+/// One checkpoint on the test links.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Tested {
+    /// Epochs done.
+    pub epochs: usize,
+    /// Figures on the test links.
+    pub test: Directions,
+}
+
+impl Summary {
+    /// The figures that count.
+    pub fn result(&self) -> Tested {
+        if self.counts == "best" { self.best } else { self.last }
+    }
+}
+
+/// Trains a run, or goes on with it, to its end; then ranks the test links and writes the report.
+///
+/// # Errors
+/// Any [`TrainError`]; what was finished is in the run folder.
+pub fn train(
+    config: &Config,
+    run_dir: Option<&Path>,
+    existing: Existing,
+    observer: &dyn Observer,
+) -> Result<(RunFolder, Summary), TrainError> {
+    let store = Store::open(&config.data.store)?;
+    let device = device::choose(config.run.device)?;
+    let material = Material::of(&store, config, device, observer)?;
+    let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
+    let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
+    let Material { inputs, links, structure } = material;
+    let mut learner = Learner::new(config, inputs, device);
+    let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
+    let state = session.run(observer)?;
+    let summary = Model { folder: &folder, learner, device }.summary(config, &links, &state, &store.fingerprint())?;
+    folder.replace_json("result.json", &summary)?;
+    write_report(&folder, config, &summary)?;
+    observer.on(Event::Note(&format!("report: {}", folder.report().display())));
+    Ok((folder, summary))
+}
+
+fn identity(store: &Store, config: &Config, device: Device) -> Identity {
+    let path = store.path();
+    Identity {
+        name: config.run.name.clone(),
+        seed: config.run.seed,
+        config_hash: config.hash(),
+        humea: env!("CARGO_PKG_VERSION").to_owned(),
+        device: format!("{device:?}"),
+        store: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        fingerprint: store.fingerprint(),
+        graphs: store.graph_names().map(str::to_owned),
+        started: now(),
+    }
+}
+
+/// What a store gives a run.
+#[derive(Debug)]
+pub struct Material {
+    /// The tensors.
+    pub inputs: Inputs,
+    /// The links.
+    pub links: Links,
+    /// The decoded structure.
+    pub structure: Structure,
+}
+
+impl Material {
+    /// Reads a store as a configuration asks.
+    ///
+    /// # Errors
+    /// If the store has no links, or a column cannot be read.
+    pub fn of(store: &Store, config: &Config, device: Device, observer: &dyn Observer) -> Result<Self, TrainError> {
+        let structure = store.structure()?;
+        let split = &config.split;
+        let held_out = match config.train.protocol {
+            Protocol::Validation => split.validation.get(),
+            Protocol::Last | Protocol::BestOnTest => 0.0,
+        };
+        let held_out = Share::try_from(held_out).unwrap_or_default();
+        let mut links = Links::split(&structure, split.seed, split.rate.into(), held_out)?;
+        if !split.train_links.as_os_str().is_empty() {
+            links.add_training(&links::read(&split.train_links, structure.left, structure.entities)?);
+        }
+        let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, device, observer)?;
+        Ok(Self { inputs, links, structure })
+    }
+}
+
+/// The model of a run.
+pub struct Model<'a> {
+    folder: &'a RunFolder,
+    learner: Learner,
+    device: Device,
+}
+
+impl<'a> Model<'a> {
+    /// The model of a run, its parameters still to be loaded.
+    pub fn on(folder: &'a RunFolder, inputs: Inputs, config: &Config, device: Device) -> Self {
+        Self { folder, learner: Learner::new(config, inputs, device), device }
+    }
+
+    /// Loads a checkpoint.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it does not fit the model.
+    pub fn load(&mut self, name: &str) -> Result<State, TrainError> {
+        let path = self.folder.checkpoint(name);
+        if !path.exists() {
+            return Err(TrainError::NoModel { folder: self.folder.path().to_owned() });
+        }
+        let checkpoint = Checkpoint::load(&path, self.device)?;
+        self.learner.restore(&checkpoint.tensors, &path)?;
+        Ok(checkpoint.state)
+    }
+
+    /// One joint vector of unit length per entity, `[N, d]`.
+    pub fn vectors(&self) -> Tensor {
+        self.learner.vectors()
+    }
+
+    fn tested(&mut self, name: &str, links: &Links) -> Result<Tested, TrainError> {
+        let epochs = self.load(name)?.epochs;
+        Ok(Tested { epochs, test: self.learner.evaluate(&links.test)?.0 })
+    }
+
+    /// Ranks the test links with the best and the last checkpoint.
+    ///
+    /// # Errors
+    /// If a checkpoint is missing or damaged.
+    pub fn summary(
+        &mut self,
+        config: &Config,
+        links: &Links,
+        state: &State,
+        fingerprint: &str,
+    ) -> Result<Summary, TrainError> {
+        let (best, last) = (self.tested("best", links)?, self.tested("last", links)?);
+        Ok(Summary {
+            name: config.run.name.clone(),
+            protocol: config.train.protocol,
+            counts: config.train.protocol.counts().to_owned(),
+            best,
+            last,
+            seconds: state.seconds,
+            fingerprint: fingerprint.to_owned(),
+        })
+    }
+}
+
+/// A finished run opened again: nothing but its folder and the store is needed.
+#[derive(Debug)]
+pub struct Reopened {
+    /// The folder.
+    pub folder: RunFolder,
+    /// Its configuration.
+    pub config: Config,
+    /// The store it was trained on.
+    pub store: Store,
+}
+
+impl Reopened {
+    /// Opens a run and the store it was trained on, or `elsewhere` if that has moved.
+    ///
+    /// # Errors
+    /// If the folder holds no run, or the store is not the one it was trained on.
+    pub fn open(path: &Path, elsewhere: Option<&Path>) -> Result<Self, TrainError> {
+        let folder = RunFolder::open(path)?;
+        let (config, identity) = (folder.config()?, folder.identity()?);
+        let at: PathBuf = elsewhere.map_or(identity.store, Path::to_owned);
+        let store = Store::open(&at)?;
+        if store.fingerprint() != identity.fingerprint {
+            return Err(TrainError::OtherStore { folder: path.to_owned(), store: at });
+        }
+        Ok(Self { folder, config, store })
+    }
+
+    /// Ranks the test links anew, writes `result.json` and the report.
+    ///
+    /// # Errors
+    /// If there is no checkpoint.
+    pub fn evaluate(&self, observer: &dyn Observer) -> Result<Summary, TrainError> {
+        let device = device::choose(self.config.run.device)?;
+        let material = Material::of(&self.store, &self.config, device, observer)?;
+        let mut model = Model::on(&self.folder, material.inputs, &self.config, device);
+        let state = model.load("last").or_else(|_| model.load("best"))?;
+        let summary = model.summary(&self.config, &material.links, &state, &self.store.fingerprint())?;
+        self.folder.replace_json("result.json", &summary)?;
+        write_report(&self.folder, &self.config, &summary)?;
+        Ok(summary)
+    }
+}
+
+fn write_report(folder: &RunFolder, config: &Config, summary: &Summary) -> Result<(), TrainError> {
+    let identity = folder.identity()?;
+    let facts = [
+        ("store", identity.store.display().to_string()),
+        ("fingerprint", identity.fingerprint),
+        ("graphs", identity.graphs.join(" – ")),
+        ("seed", identity.seed.to_string()),
+        ("device", identity.device),
+        ("humea", identity.humea),
+        ("seconds of training", format!("{:.1}", summary.seconds)),
+    ];
+    let result = |name: &str, tested: Tested| (format!("{name} (epoch {})", tested.epochs), tested.test);
+    let page = Page {
+        title: folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        facts: facts.map(|(name, fact)| (name.to_owned(), fact)).into(),
+        protocol: summary.protocol.describe().to_owned(),
+        results: vec![result("best", summary.best), result("last", summary.last)],
+        expected: config.expected.describe(),
+        lines: report::read(&folder.metrics())?,
+        config: config.to_toml().unwrap_or_default(),
+    };
+    folder.replace("report.html", report::render(&page).as_bytes())
+}

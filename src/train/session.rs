@@ -1,0 +1,215 @@
+//! One sitting: from the first epoch, or the last checkpoint, to the last epoch.
+
+use std::time::Instant;
+
+use data_process::event::{Event, Observer, Unit};
+use data_process::store::Structure;
+use tch::Device;
+
+use super::TrainError;
+use super::checkpoint::{Best, Checkpoint, State};
+use super::curriculum;
+use super::learner::{EpochLoss, Learner};
+use super::protocol::Part;
+use super::pseudo_labels::{self, Unlinked};
+use super::run_folder::{Checkpointed, RunFolder};
+use crate::eval::Directions;
+use crate::inputs::{Links, links::Link};
+use crate::interrupt;
+use crate::pipeline::Config;
+use crate::report::{EventFile, Line, MetricsLog};
+
+/// A run under way.
+pub(super) struct Session<'a> {
+    config: &'a Config,
+    folder: &'a RunFolder,
+    links: &'a Links,
+    learner: &'a mut Learner,
+    unlinked: Unlinked,
+    training: Vec<Link>,
+    pseudo: Vec<Link>,
+    state: State,
+    log: MetricsLog,
+    events: EventFile,
+    last_figures: Option<f64>,
+}
+
+impl<'a> Session<'a> {
+    /// Begins a run, or goes on from its last checkpoint if there is one.
+    pub(super) fn begin(
+        config: &'a Config,
+        folder: &'a RunFolder,
+        structure: &Structure,
+        links: &'a Links,
+        learner: &'a mut Learner,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let known = links.train.iter().chain(&links.validation);
+        let unlinked = Unlinked::of(structure.left, structure.entities, known);
+        let last = folder.checkpoint("last");
+        let checkpoint = if last.exists() { Some(Checkpoint::load(&last, device)?) } else { None };
+        let epochs = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.epochs);
+        let unwritable = |error: std::io::Error| TrainError::Write {
+            path: folder.path().to_owned(),
+            message: error.to_string(),
+            checkpoint: Checkpointed(folder.last_checkpoint()),
+        };
+        let mut session = Self {
+            log: MetricsLog::open(&folder.metrics(), epochs)?,
+            events: EventFile::begin(folder.path()).map_err(unwritable)?,
+            training: links.train.clone(),
+            pseudo: Vec::new(),
+            state: State::default(),
+            last_figures: None,
+            config,
+            folder,
+            links,
+            learner,
+            unlinked,
+        };
+        if let Some(checkpoint) = checkpoint {
+            session.restore(checkpoint)?;
+        }
+        Ok(session)
+    }
+
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
+        let path = self.folder.checkpoint("last");
+        self.learner.restore(&checkpoint.tensors, &path)?;
+        (self.state, self.training, self.pseudo) = (checkpoint.state, checkpoint.training, checkpoint.pseudo);
+        Ok(())
+    }
+
+    /// Trains to the last epoch; a checkpoint `last` is there afterwards, and `best` where something was evaluated.
+    pub(super) fn run(mut self, observer: &dyn Observer) -> Result<State, TrainError> {
+        let epochs = self.config.train.epochs;
+        observer.on(Event::Started { task: "training", total: Some(epochs as u64), unit: Unit::Items });
+        observer.on(Event::Advanced(self.state.epochs as u64));
+        while self.state.epochs < epochs {
+            if interrupt::requested() {
+                self.save("last")?;
+                observer.on(Event::Finished);
+                return Err(TrainError::Interrupted {
+                    epoch: self.state.epochs,
+                    folder: self.folder.path().to_owned(),
+                });
+            }
+            let loss = self.epoch()?;
+            self.look()?;
+            self.tell(&loss, observer);
+        }
+        observer.on(Event::Finished);
+        self.save("last")?;
+        Ok(self.state)
+    }
+
+    /// One epoch: the links as they stand, one step, one line in the log.
+    fn epoch(&mut self) -> Result<EpochLoss, TrainError> {
+        let started = Instant::now();
+        self.choose_links()?;
+        let mut seen = self.training.clone();
+        seen.extend(&self.pseudo);
+        let count = seen.len();
+        let loss = self.learner.epoch(seen, self.state.epochs);
+        self.state.epochs += 1;
+        let seconds = started.elapsed().as_secs_f64();
+        self.state.seconds += seconds;
+        if let Some((culprit, value)) = loss.diverged() {
+            let checkpoint = Checkpointed(self.folder.last_checkpoint());
+            return Err(TrainError::Diverged { epoch: self.state.epochs, culprit, value, checkpoint });
+        }
+        let epoch = self.state.epochs;
+        self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links: count })?;
+        Ok(loss)
+    }
+
+    /// Replayed pairs and pseudo-labels, where they are due.
+    fn choose_links(&mut self) -> Result<(), TrainError> {
+        let epochs = self.state.epochs;
+        let replay = &self.config.train.curriculum;
+        if let Some(count) = replay.due(epochs as u64) {
+            self.training = curriculum::replay(&self.learner.vectors(), &self.links.train, count, replay.replay);
+        }
+        if self.config.pseudo_labels.due(epochs) {
+            let vectors = self.learner.vectors();
+            self.pseudo = pseudo_labels::round(&vectors, &self.unlinked, &self.config.pseudo_labels)?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates and saves, where it is due.
+    fn look(&mut self) -> Result<(), TrainError> {
+        let (epochs, train) = (self.state.epochs, &self.config.train);
+        let (every, keep) = (train.checkpoint_every.max(1), train.keep_checkpoints);
+        let over = epochs == train.epochs;
+        if over || epochs.is_multiple_of(train.evaluate_every.max(1)) {
+            self.evaluate()?;
+        }
+        if epochs.is_multiple_of(every) {
+            self.save("last")?;
+            if keep {
+                self.save(&format!("epoch-{epochs:05}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(), TrainError> {
+        let part = self.config.train.protocol.watches();
+        let links = match part {
+            Part::Validation => &self.links.validation,
+            Part::Test => &self.links.test,
+        };
+        let (figures, weights) = self.learner.evaluate(links)?;
+        let weights = weights.iter().map(|(modality, weight)| (modality.name().to_owned(), *weight)).collect();
+        let epoch = self.state.epochs;
+        self.record(&Line::Evaluation { epoch, part: part.name().to_owned(), figures, weights })?;
+        self.last_figures = Some(figures.hits_at_1());
+        self.keep_if_best(&figures)
+    }
+
+    fn keep_if_best(&mut self, figures: &Directions) -> Result<(), TrainError> {
+        let hits_at_1 = figures.hits_at_1();
+        if self.state.best.is_none_or(|best| hits_at_1 > best.hits_at_1) {
+            self.state.best = Some(Best { epochs: self.state.epochs, hits_at_1 });
+            self.save("best")?;
+        }
+        Ok(())
+    }
+
+    fn save(&self, name: &str) -> Result<(), TrainError> {
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            training: self.training.clone(),
+            pseudo: self.pseudo.clone(),
+            tensors: self.learner.tensors(),
+        };
+        checkpoint.save(&self.folder.checkpoint(name))
+    }
+
+    fn record(&mut self, line: &Line) -> Result<(), TrainError> {
+        self.log.push(line)?;
+        let scalars: Vec<(String, f64)> = match line {
+            Line::Epoch { loss, .. } => loss.iter().map(|(name, number)| (format!("loss/{name}"), *number)).collect(),
+            Line::Evaluation { part, figures, .. } => vec![
+                (format!("{part}/left_to_right_hits_at_1"), figures.left_to_right.hits_at_1),
+                (format!("{part}/right_to_left_hits_at_1"), figures.right_to_left.hits_at_1),
+                (format!("{part}/left_to_right_mrr"), figures.left_to_right.mrr),
+            ],
+        };
+        for (tag, number) in scalars {
+            self.events.scalar(&tag, line.epoch(), number).map_err(|error| TrainError::Write {
+                path: self.folder.path().to_owned(),
+                message: error.to_string(),
+                checkpoint: Checkpointed(self.folder.last_checkpoint()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, loss: &EpochLoss, observer: &dyn Observer) {
+        let ranked = self.last_figures.map_or_else(String::new, |hits| format!("  H@1 {hits:.3}"));
+        observer.on(Event::Status(&format!("training  loss {:.3}{ranked}", loss.total())));
+        observer.on(Event::Advanced(1));
+    }
+}

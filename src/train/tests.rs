@@ -1,0 +1,273 @@
+//! Whole runs on a small pair of graphs grown from one hidden world.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use data_process::event::Silent;
+use data_process::pair::{Fact, Graph, GraphPair, Triple};
+use data_process::store::{self, NewVectors, Provenance};
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::checkpoint::Checkpoint;
+use super::predict::{Wish, predict};
+use super::run::{Reopened, Summary, train};
+use super::run_folder::{Existing, RunFolder};
+use super::{TrainError, protocol::Protocol};
+use crate::align::Wanted;
+use crate::pipeline::{Config, Layers};
+
+/// Entities of each graph; the last ones have no link.
+const ENTITIES: u32 = 120;
+const LINKED: u32 = 100;
+const WIDTH: usize = 12;
+
+/// Two graphs that see the same hidden vectors, edges and attributes, each with its own noise.
+fn world(shuffled: bool) -> (GraphPair, Vec<f32>) {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let edges: Vec<(u32, u32, u32)> = (0..4 * ENTITIES)
+        .map(|_| (random.next_u32() % ENTITIES, random.next_u32() % 6, random.next_u32() % ENTITIES))
+        .collect();
+    let mut order: Vec<u32> = (0..ENTITIES).collect();
+    order.shuffle(&mut random);
+    let graph = |name: &str, of: &dyn Fn(u32) -> u32, drop: usize| {
+        let triples: BTreeSet<Triple> = edges
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| at % 7 != drop)
+            .map(|(_, (head, relation, tail))| Triple { head: of(*head), relation: *relation, tail: of(*tail) })
+            .collect();
+        let facts = (0..ENTITIES).map(|entity| Fact {
+            entity: of(entity),
+            attribute: entity % 9,
+            value: "x".into(),
+            datatype: None,
+            lang: None,
+        });
+        Graph {
+            name: name.to_owned(),
+            entities: (0..ENTITIES).map(|n| format!("{name}/{n}").into_boxed_str()).collect(),
+            relations: (0..6).map(|n| format!("r{n}").into_boxed_str()).collect(),
+            triples: triples.into_iter().collect(),
+            attributes: (0..9).map(|n| format!("a{n}").into_boxed_str()).collect(),
+            facts: facts.collect(),
+            ..Graph::default()
+        }
+    };
+    let mut rights: Vec<u32> = (0..LINKED).map(|entity| order[entity as usize]).collect();
+    if shuffled {
+        rights.shuffle(&mut random);
+    }
+    let links = (0..LINKED).zip(rights).collect();
+    let pair = GraphPair { left: graph("left", &|n| n, 0), right: graph("right", &|n| order[n as usize], 1), links };
+    (pair, vectors(&order, &mut random))
+}
+
+fn vectors(order: &[u32], random: &mut ChaCha8Rng) -> Vec<f32> {
+    let draw = |random: &mut ChaCha8Rng| -> f32 { StandardNormal.sample(random) };
+    let hidden: Vec<f32> = (0..ENTITIES as usize * WIDTH).map(|_| draw(random)).collect();
+    let mut all = hidden.clone();
+    all.resize(2 * hidden.len(), 0.0);
+    for (entity, right) in order.iter().enumerate() {
+        let at = (ENTITIES + right) as usize * WIDTH;
+        all[at..at + WIDTH].copy_from_slice(&hidden[entity * WIDTH..(entity + 1) * WIDTH]);
+    }
+    for value in &mut all {
+        *value += 0.3 * draw(random);
+    }
+    all
+}
+
+/// A store in a folder of its own. Every tenth entity lacks a vector.
+fn store(folder: &Path, shuffled: bool) -> PathBuf {
+    let (pair, values) = world(shuffled);
+    let rows: Vec<u32> = (0..2 * ENTITIES).filter(|row| row % 10 != 3).collect();
+    let values: Vec<f32> = rows
+        .iter()
+        .flat_map(|row| values[*row as usize * WIDTH..(*row as usize + 1) * WIDTH].iter().copied())
+        .collect();
+    let provenance = Provenance { source: "a hidden world".to_owned(), ..Provenance::default() };
+    let image = NewVectors { name: "image", width: WIDTH, rows: &rows, values: &values, provenance: &provenance };
+    let path = folder.join("world.parquet");
+    store::write(&path, &pair, &[image]).unwrap();
+    path
+}
+
+fn config(store: &Path, epochs: usize, sets: &[&str]) -> Config {
+    let mut all: Vec<String> = [
+        "run.device=cpu",
+        "model.dim=32",
+        "split.rate=0.4",
+        "train.batch_size=64",
+        "train.lr=0.01",
+        "train.evaluate_every=5",
+        "train.checkpoint_every=5",
+        "train.protocol=last",
+    ]
+    .map(str::to_owned)
+    .into();
+    all.push(format!("data.store={}", store.display()));
+    all.push(format!("train.epochs={epochs}"));
+    all.extend(sets.iter().map(|set| (*set).to_owned()));
+    Layers::of(None, &all, &[]).unwrap().config().unwrap()
+}
+
+fn run(config: &Config, folder: &Path, existing: Existing) -> Result<(RunFolder, Summary), TrainError> {
+    train(config, Some(folder), existing, &Silent)
+}
+
+/// The parameters of a checkpoint, as bits.
+fn bits(folder: &Path) -> Vec<(String, Vec<u32>)> {
+    let checkpoint = Checkpoint::load(&folder.join("checkpoints/last.safetensors"), tch::Device::Cpu).unwrap();
+    let bits = |tensor: tch::Tensor| {
+        let flat = tensor.to_kind(tch::Kind::Float).flatten(0, -1);
+        Vec::<f32>::try_from(flat).unwrap().into_iter().map(f32::to_bits).collect()
+    };
+    checkpoint.tensors.into_iter().map(|(name, tensor)| (name, bits(tensor))).collect()
+}
+
+#[test]
+fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let folder = place.path().join("run");
+    let (_, summary) = run(&config(&store, 40, &[]), &folder, Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() > 0.6, "{summary:?}");
+    for file in
+        ["config.toml", "run.json", "metrics.jsonl", "result.json", "report.html", "checkpoints/best.safetensors"]
+    {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
+    assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
+    for name in ["pairs.parquet", "pairs.csv", "pairs.nt"] {
+        let wish = Wish { entities: Some(Wanted::Unseen), ..Wish::default() };
+        assert!(predict(&folder, None, &place.path().join(name), wish, &Silent).unwrap() > 30, "{name}");
+    }
+    let unlinked = predict(&folder, None, &place.path().join("u.csv"), Wish::default(), &Silent).unwrap();
+    assert!(unlinked > 5 && unlinked <= (ENTITIES - LINKED) as usize, "{unlinked}");
+}
+
+#[test]
+fn shuffled_links_stay_at_chance() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), true);
+    let (_, summary) = run(&config(&store, 40, &[]), &place.path().join("run"), Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() < 0.15, "{summary:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let of = |name: &str, sets: &[&str]| {
+        run(&config(&store, 4, sets), &place.path().join(name), Existing::Refuse).unwrap();
+        bits(&place.path().join(name))
+    };
+    let first = of("a", &[]);
+    assert!(first == of("b", &[]));
+    assert!(first != of("c", &["run.seed=43"]));
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let sets = [
+        "pseudo_labels.enabled=true",
+        "pseudo_labels.start=4",
+        "pseudo_labels.every=2",
+        "train.curriculum.replay=corrected",
+        "train.curriculum.epochs=[0, 3]",
+        "train.curriculum.pairs=[2, 1]",
+    ];
+    let config = config(&store, 12, &sets);
+    let (whole, broken) = (place.path().join("whole"), place.path().join("broken"));
+    let (_, undisturbed) = run(&config, &whole, Existing::Refuse).unwrap();
+    // A kill leaves the folder as it was at some epoch: the checkpoint of epoch 5, and log lines beyond it.
+    let keep = [config.clone(), config.clone()].map(|mut config| {
+        config.train.keep_checkpoints = true;
+        config
+    })[0]
+        .clone();
+    run(&keep, &broken, Existing::Refuse).unwrap();
+    let checkpoints = broken.join("checkpoints");
+    std::fs::copy(checkpoints.join("epoch-00005.safetensors"), checkpoints.join("last.safetensors")).unwrap();
+    std::fs::write(checkpoints.join(".tmpXXXX"), "a checkpoint cut short").unwrap();
+    std::fs::remove_file(broken.join("result.json")).unwrap();
+    let (_, resumed) = run(&keep, &broken, Existing::Resume).unwrap();
+    assert_eq!((resumed.best.test, resumed.last.test), (undisturbed.best.test, undisturbed.last.test));
+    assert!(bits(&whole) == bits(&broken));
+    let epochs = |folder: &Path| {
+        let lines = crate::report::read(&folder.join("metrics.jsonl")).unwrap();
+        lines.iter().map(crate::report::Line::epoch).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(&whole), epochs(&broken));
+}
+
+#[test]
+fn pseudo_labels_do_not_see_the_test_links() {
+    let place = tempfile::tempdir().unwrap();
+    let path = store(place.path(), false);
+    let sets =
+        ["pseudo_labels.enabled=true", "pseudo_labels.start=4", "pseudo_labels.every=2", "train.evaluate_every=100"];
+    let of = |store: &Path, name: &str| {
+        run(&config(store, 8, &sets), &place.path().join(name), Existing::Refuse).unwrap();
+        let last = place.path().join(name).join("checkpoints/last.safetensors");
+        Checkpoint::load(&last, tch::Device::Cpu).unwrap().pseudo
+    };
+    let honest = of(&path, "a");
+    // The same store with the test links, and only those, joined to the wrong entities.
+    let opened = store::Store::open(&path).unwrap();
+    let mut pair = opened.pair().unwrap();
+    let split = data_process::split::seeded(
+        pair.links.len(),
+        42,
+        0.4.try_into().unwrap(),
+        data_process::split::Share::default(),
+    );
+    let rights: Vec<u32> = split.test.iter().map(|at| pair.links[*at].1).collect();
+    for (at, right) in split.test.iter().zip(rights.iter().cycle().skip(1)) {
+        pair.links[*at].1 = *right;
+    }
+    let vectors = opened.vectors("image").unwrap();
+    let provenance = Provenance::default();
+    let image = NewVectors {
+        name: "image",
+        width: vectors.width(),
+        rows: vectors.rows(),
+        values: vectors.as_slice().unwrap(),
+        provenance: &provenance,
+    };
+    let scrambled = place.path().join("scrambled.parquet");
+    store::write(&scrambled, &pair, &[image]).unwrap();
+    assert!(!honest.is_empty());
+    assert_eq!(honest, of(&scrambled, "b"));
+}
+
+#[test]
+fn the_validation_protocol_reads_the_test_links_once() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let sets = ["train.protocol=validation", "split.validation=0.25"];
+    let folder = place.path().join("run");
+    let (run, summary) = run(&config(&store, 10, &sets), &folder, Existing::Refuse).unwrap();
+    assert_eq!((summary.protocol, summary.counts.as_str()), (Protocol::Validation, "best"));
+    let log = std::fs::read_to_string(run.metrics()).unwrap();
+    assert!(log.contains("\"part\":\"validation\"") && !log.contains("\"part\":\"test\""));
+}
+
+#[test]
+fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = store(place.path(), false);
+    let folder = place.path().join("run");
+    let wild = run(&config(&path, 40, &["train.lr=1e30"]), &folder, Existing::Refuse).unwrap_err();
+    assert!(matches!(wild, TrainError::Diverged { .. }), "{wild}");
+    let reopened = Reopened::open(&folder, None).unwrap().evaluate(&Silent);
+    assert!(matches!(reopened, Err(TrainError::NoModel { .. })));
+    let other = tempfile::tempdir().unwrap();
+    let other = store(other.path(), true);
+    assert!(matches!(Reopened::open(&folder, Some(&other)), Err(TrainError::OtherStore { .. })));
+}
