@@ -1,4 +1,4 @@
-//! Everything random in training: one ChaCha8 stream for each (seed, purpose, modality, epoch), drawn on the host.
+//! Everything random in training: one `ChaCha8` stream for each (seed, purpose, modality, epoch), drawn on the host.
 //!
 //! Streams are keyed, not consumed in turn: a resumed run draws what the uninterrupted one would have drawn, and
 //! removing a modality does not disturb the noise of another.

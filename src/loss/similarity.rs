@@ -28,10 +28,11 @@ impl Similarities {
         }
     }
 
-    /// Cosines of the joint embeddings, `[1, B, B]` each. The joint is concat_m(w_m·z_m), so its cosines are
-    /// Σ_m w_m²·cos_m over the norms: nothing is concatenated.
+    /// Cosines of the joint embeddings, `[1, B, B]` each. The joint is `concat_m(w_m·z_m)`, so its cosines are
+    /// `Σ_m` `w_m²·cos_m` over the norms: nothing is concatenated.
     ///
     /// `weights` `[M]`; `left` and `right` `[B]` are the norms of the block's joint embeddings.
+    #[must_use]
     pub fn joint(&self, weights: &Tensor, left: &Tensor, right: &Tensor) -> Self {
         let squared = weights.square().view([-1, 1, 1]);
         let mix = |cosines: &Tensor, rows: &Tensor, columns: &Tensor| {
@@ -46,6 +47,7 @@ impl Similarities {
     }
 
     /// The same without gradient.
+    #[must_use]
     pub fn detach(&self) -> Self {
         Self {
             left_right: self.left_right.detach(),

@@ -82,9 +82,8 @@ impl Rows {
 impl Part {
     fn times(&self, weight: &Tensor) -> Tensor {
         match self {
-            Self::Dense(matrix, None) => matrix.mm(&weight.tr()),
             Self::Dense(matrix, Some(scale)) => matrix.mm(&weight.tr()) * scale,
-            Self::Sparse(matrix) => matrix.mm(&weight.tr()),
+            Self::Dense(matrix, None) | Self::Sparse(matrix) => matrix.mm(&weight.tr()),
             Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
         }
     }

@@ -67,7 +67,7 @@ impl Fusion {
         stream: &mut rand_chacha::ChaCha8Rng,
         device: Device,
     ) -> Self {
-        let members = members(present);
+        let members = members(*present);
         let combinations = (members.len() / Modality::ALL.len()) as i64;
         let members = Tensor::from_slice(&members).view([combinations, -1]).tr().contiguous().to_device(device);
         let zeros = Tensor::zeros([combinations], (Kind::Float, device));
@@ -117,7 +117,7 @@ impl Fusion {
 }
 
 /// Membership of the six modalities in each combination that keeps any, combination by combination.
-fn members(present: &PerModality<bool>) -> Vec<f32> {
+fn members(present: PerModality<bool>) -> Vec<f32> {
     let mut members = Vec::new();
     for combination in COMBINATIONS {
         let row = Modality::ALL.map(|m| f32::from(present[m] && combination.contains(&m)));

@@ -203,7 +203,7 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// The joint embedding concat_m(w_m · x_m / ‖x_m‖), `[n, M·D]`.
+    /// The joint embedding `concat_m(w_m` · `x_m` / ‖`x_m`‖), `[n, M·D]`.
     pub fn joint(&self) -> Tensor {
         let parts: Vec<Tensor> =
             self.of.iter().filter_map(|(m, x)| Some(normalise(x.as_ref()?) * self.weights[m])).collect();

@@ -169,7 +169,7 @@ impl Config {
         same.sweep = Sweep { key: String::new(), values: Vec::new(), published: Vec::new() };
         same.data.prep.clear();
         let digest = Sha256::digest(same.to_toml().unwrap_or_default().as_bytes());
-        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 
     /// The folder of the run within `runs`, `<pipeline>-<seed>-<config hash>`.

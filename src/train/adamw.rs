@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter, ICLR 2019) as PyTorch computes it, with a state that can be saved.
+//! `AdamW` (Loshchilov & Hutter, ICLR 2019) as PyTorch computes it, with a state that can be saved.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -38,9 +38,9 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Links in one block of the contrastive losses.
     pub batch_size: usize,
-    /// Learning rate of AdamW.
+    /// Learning rate of `AdamW`.
     pub lr: f64,
-    /// Weight decay of AdamW.
+    /// Weight decay of `AdamW`.
     pub weight_decay: f64,
     /// Whether the training links are shuffled before each epoch.
     pub shuffle_links: bool,

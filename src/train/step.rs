@@ -29,6 +29,7 @@ pub enum DecoupledEntities {
 /// Weights, temperatures and variants of the losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the published program")]
 pub struct LossConfig {
     /// Temperature of the contrastive loss.
     pub tau_contrastive: f64,
@@ -158,7 +159,7 @@ impl Trainer {
         self.optimiser.step(&self.model.parameters);
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
-        self.report(&sums, decoupling, estimator)
+        self.report(&sums, &decoupling, &estimator)
     }
 
     fn device(&self) -> Device {
@@ -230,10 +231,10 @@ impl Trainer {
         let joint_loss = contrastive(&joint, &masks, self.config.loss.tau_contrastive).sum(Kind::Float);
         let mut loss = joint_loss.shallow_clone();
         if self.config.loss.unimodal_alignment {
-            loss = loss + self.alignment(&cosines, &masks, &mut sums.contrastive);
+            loss += self.alignment(&cosines, &masks, &mut sums.contrastive);
         }
         if self.config.loss.unimodal_distillation {
-            loss = loss + self.distil(&cosines, &joint, &masks, &mut sums.distillation);
+            loss += self.distil(&cosines, &joint, &masks, &mut sums.distillation);
         }
         loss.backward();
         sums.total += loss.detach();
@@ -309,8 +310,8 @@ impl Trainer {
     }
 
     /// Copies the sums to the host: the one place an epoch waits for the device.
-    fn report(&self, sums: &Sums, decoupling: Tensor, estimator: Tensor) -> EpochLosses {
-        let total = &sums.total + &decoupling * self.config.loss.lambda_decoupling;
+    fn report(&self, sums: &Sums, decoupling: &Tensor, estimator: &Tensor) -> EpochLosses {
+        let total = &sums.total + decoupling * self.config.loss.lambda_decoupling;
         let of = |values: &Tensor, on: bool| {
             let values = Vec::<f64>::try_from(values.to_kind(Kind::Double).to_device(Device::Cpu)).unwrap_or_default();
             let at = |modality| self.model.modalities().iter().position(|m| *m == modality);
@@ -342,7 +343,7 @@ fn leaf(tensor: &Tensor) -> Tensor {
     tensor.detach().set_requires_grad(true)
 }
 
-/// Norms of the joint embeddings of the rows `at`: √Σ_m w_m² over the modalities an entity has.
+/// Norms of the joint embeddings of the rows `at`: √`Σ_m` `w_m²` over the modalities an entity has.
 fn joint_norm(weights: &Tensor, presence: &Tensor, at: &Tensor) -> Tensor {
     presence.index_select(1, at).tr().mv(&weights.square()).clamp_min(1e-24).sqrt()
 }
