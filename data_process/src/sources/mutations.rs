@@ -41,7 +41,9 @@ fn damage_each(files: &[(&str, &str)], read: impl Fn(&Path) -> Result<Loaded, So
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     };
-    files.iter().for_each(|(name, content)| write(name, content.as_bytes()));
+    for (name, content) in files {
+        write(name, content.as_bytes());
+    }
     assert_consistent(&read(folder.path()).unwrap().pair);
     let mut refused = 0;
     for (name, content) in files {
