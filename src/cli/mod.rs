@@ -1,20 +1,20 @@
 //! The command line: one file per subcommand, each `Args` and `run`.
 
 #[cfg(feature = "torch")]
+pub mod align;
+#[cfg(feature = "torch")]
 pub mod embed_image;
 #[cfg(feature = "torch")]
 pub mod embed_text;
+#[cfg(feature = "torch")]
+pub mod evaluate;
 pub mod exit;
 pub mod import_vectors;
 pub mod inspect;
 mod prep;
-pub mod store;
-#[cfg(feature = "torch")]
-pub mod align;
-#[cfg(feature = "torch")]
-pub mod evaluate;
 #[cfg(feature = "torch")]
 pub mod run;
+pub mod store;
 #[cfg(feature = "torch")]
 pub mod train;
 

@@ -36,12 +36,8 @@ pub fn run<E>(
         let outcome = receiver.into_iter().try_for_each(|(batch, vectors)| take(batch, vectors));
         // The receiver is gone by now, so a worker that waits to send gives up.
         stop.store(true, Ordering::Relaxed);
-<<<<<<< HEAD
         // All are joined, or a second failure would bring the whole process down.
         let crashes: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().err()).collect();
-=======
-        let crashed = threads.into_iter().find_map(|thread| thread.join().err());
->>>>>>> 6aad16d (Give the authors' flags their equivalents in the README, and free the model of lints)
         outcome.map_err(Stopped::By)?;
         crashes.first().map_or(Ok(()), |panic| Err(Stopped::Crashed(message(&**panic))))
     })
