@@ -4,7 +4,7 @@
 //! column itself (normalised after the product) or a sparse bag.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::features::{DenseFeatures, Features};
 use super::parameters::Parameters;
@@ -77,6 +77,26 @@ impl Rows {
             None => all,
         }
     }
+
+    /// `gradient`ᵀ · rows, `[k, d]`: the gradient of the weight in [`Self::times`], given that of the product, `[n, k]`.
+    fn pull(&self, gradient: &Tensor) -> Tensor {
+        let gradient = match &self.order {
+            // Several entities may share a row.
+            Some(order) => {
+                let rows = self.parts.iter().map(Part::rows).sum::<i64>();
+                Tensor::zeros([rows, gradient.size()[1]], (gradient.kind(), gradient.device()))
+                    .index_add(0, order, gradient)
+            }
+            None => gradient.shallow_clone(),
+        };
+        let mut start = 0;
+        let pulled = self.parts.iter().filter_map(|part| {
+            let own = gradient.narrow(0, start, part.rows());
+            start += part.rows();
+            part.pull(&own)
+        });
+        pulled.reduce(|sum, part| sum + part).unwrap_or_default()
+    }
 }
 
 impl Part {
@@ -85,6 +105,22 @@ impl Part {
             Self::Dense(matrix, Some(scale)) => matrix.mm(&weight.tr()) * scale,
             Self::Dense(matrix, None) | Self::Sparse(matrix) => matrix.mm(&weight.tr()),
             Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
+        }
+    }
+
+    fn rows(&self) -> i64 {
+        match self {
+            Self::Dense(matrix, _) | Self::Sparse(matrix) => matrix.size()[0],
+            Self::Nothing(rows) => *rows,
+        }
+    }
+
+    fn pull(&self, gradient: &Tensor) -> Option<Tensor> {
+        match self {
+            Self::Dense(matrix, None) => Some(gradient.tr().mm(matrix)),
+            Self::Dense(matrix, Some(scale)) => Some((gradient * scale).tr().mm(matrix)),
+            Self::Sparse(matrix) => Some(matrix.tr().mm(gradient).tr()),
+            Self::Nothing(_) => None,
         }
     }
 }
@@ -229,12 +265,31 @@ impl Experts {
         weight.bmm(&self.shift.narrow(0, first, count).unsqueeze(2)).squeeze_dim(2)
     }
 
-    /// Output `[n, D]` of each of two experts for `rows`, as the decoupling loss reads them.
-    pub fn pair(&self, rows: &Rows, experts: (i64, i64)) -> (Tensor, Tensor) {
-        let one = |expert: i64| self.weight.narrow(0, expert * self.dim, self.dim);
-        let product = rows.times(&Tensor::cat(&[one(experts.0), one(experts.1)], 0));
-        let output = |at: i64, expert: i64| product.narrow(1, at * self.dim, self.dim) - self.offsets(expert, 1);
-        (output(0, experts.0), output(1, experts.1))
+    /// Output of each of two experts for `rows`, as the decoupling loss reads them: `[n, 2·D]`, outside the autograd
+    /// graph. [`Self::pull_pair`] is the way back.
+    pub fn pair(&self, rows: &Rows, experts: (i64, i64)) -> Tensor {
+        no_grad(|| {
+            let [first, second] = [experts.0, experts.1].map(|expert| self.one(expert));
+            let offsets = Tensor::cat(&[self.offsets(experts.0, 1), self.offsets(experts.1, 1)], 1);
+            rows.times(&Tensor::cat(&[first, second], 0)) - offsets
+        })
+    }
+
+    /// Adds to the parameters' gradients, given that of [`Self::pair`], `[n, 2·D]`.
+    pub fn pull_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
+        let pulled = no_grad(|| rows.pull(gradient));
+        let sums = gradient.sum_dim_intlist([0_i64].as_slice(), true, Kind::Float);
+        for (at, expert) in [experts.0, experts.1].into_iter().enumerate() {
+            let start = at as i64 * self.dim;
+            let own = (self.one(expert) * pulled.narrow(0, start, self.dim)).sum(Kind::Float);
+            let offset = (self.offsets(expert, 1) * sums.narrow(1, start, self.dim)).sum(Kind::Float);
+            (own - offset).backward();
+        }
+    }
+
+    /// The weight of one expert, `[D, d]`.
+    fn one(&self, expert: i64) -> Tensor {
+        self.weight.narrow(0, expert * self.dim, self.dim)
     }
 
     /// Number of experts, E.

@@ -36,10 +36,10 @@ fn golden_experts_and_gate() {
     let output = experts.forward(&rows, None);
     figures.assert_value("output", &output);
     for expert in 1..experts.count() {
-        let (first, other) = experts.pair(&rows, (0, expert));
+        let both = experts.pair(&rows, (0, expert));
         let recorded = figures.get("expert_outputs");
-        assert!((first - recorded.select(1, 0)).abs().max().double_value(&[]) <= 1e-5);
-        assert!((other - recorded.select(1, expert)).abs().max().double_value(&[]) <= 1e-5);
+        let expected = Tensor::cat(&[recorded.select(1, 0), recorded.select(1, expert)], 1);
+        assert!((both - expected).abs().max().double_value(&[]) <= 1e-5);
     }
     against_cotangent(&output, &figures).backward();
     let weight = parameters.iter().find(|(name, _)| *name == "experts.image.weight").unwrap().1.grad();
@@ -112,4 +112,50 @@ fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
     sparse.square().sum(Kind::Float).backward();
     expected.square().sum(Kind::Float).backward();
     assert_eq!(sparse_weight.grad(), dense_weight.grad());
+}
+
+/// An entity with a vector, asked for twice, one without, and one with an imputed vector.
+fn shared_rows() -> Rows {
+    Rows::select(&Features::Dense(dense()), &Tensor::from_slice(&[5_i64, 4, 1, 5]), 6)
+}
+
+/// `shared_rows` multiplied out, as one dense part.
+fn same_rows_dense() -> Rows {
+    let x = shared_rows().times(&Tensor::eye(2, (Kind::Float, Device::Cpu)));
+    Rows { parts: vec![Part::Dense(x, None)], order: None }
+}
+
+fn bag() -> Rows {
+    let bag = super::super::features::BagFeatures {
+        width: 2,
+        offsets: Tensor::from_slice(&[0_i64, 2, 2, 3, 4]),
+        columns: Tensor::from_slice(&[0_i64, 1, 1, 0]),
+        values: Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0]),
+    };
+    Rows::every(&Features::Bag(bag))
+}
+
+#[test]
+fn the_pair_s_way_back_gives_what_autograd_gives() {
+    for rows in [shared_rows(), same_rows_dense(), bag()] {
+        let gradients = |explicit: bool| {
+            let mut parameters = Parameters::default();
+            let mut stream = crate::noise::Randomness::Seeded(1).stream(crate::noise::Purpose::Parameters, None, 0);
+            let experts = Experts::new(CONFIG, Modality::Image, 2, 3, &mut parameters, &mut stream, Device::Cpu);
+            let _ = experts.shift.detach().fill_(0.5);
+            let cotangent = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([4, 6]);
+            if explicit {
+                experts.pull_pair(&rows, (3, 1), &cotangent);
+            } else {
+                let product = rows.times(&Tensor::cat(&[experts.one(3), experts.one(1)], 0));
+                let output = product - Tensor::cat(&[experts.offsets(3, 1), experts.offsets(1, 1)], 1);
+                (output * cotangent).sum(Kind::Float).backward();
+            }
+            [experts.weight.grad(), experts.shift.grad()]
+        };
+        for (explicit, expected) in gradients(true).into_iter().zip(gradients(false)) {
+            let scale = expected.abs().max().double_value(&[]);
+            assert!(scale > 0.0 && (explicit - expected).abs().max().double_value(&[]) <= 1e-6 * scale);
+        }
+    }
 }

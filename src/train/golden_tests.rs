@@ -239,3 +239,20 @@ fn the_same_seed_gives_the_same_parameters_bit_for_bit() {
     let mut other = recording.model(BTreeSet::new());
     other.parameters.assign(&parameters::read(&path).unwrap(), &path).unwrap();
 }
+
+#[test]
+fn outputs_kept_for_the_next_epoch_are_those_it_would_compute() {
+    let recording = Recording::read();
+    let links = recording.links("train_links");
+    let run = |forget: bool| {
+        let mut trainer = recording.trainer("base_60_epochs");
+        let epochs = (0..3).map(|epoch| {
+            if forget {
+                trainer.forget();
+            }
+            trainer.epoch(epoch, &links)
+        });
+        epochs.collect::<Vec<_>>()
+    };
+    assert_eq!(run(true), run(false));
+}

@@ -4,7 +4,7 @@
 //! layers below run backwards, once. So memory holds one block, whatever the number of blocks.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 use super::adamw::{AdamW, AdamWConfig};
 use crate::loss::contrastive::contrastive;
@@ -117,6 +117,20 @@ pub struct Trainer {
     randomness: Randomness,
     every: PerModality<Option<Rows>>,
     gathered: Option<Gathered>,
+    ahead: PerModality<Option<Ahead>>,
+}
+
+/// Numbers of two experts.
+type Pair = (i64, i64);
+
+/// Outputs of two experts for every entity, computed for the estimators' step of one epoch and read again by the next:
+/// nothing changes the parameters in between.
+#[derive(Debug)]
+struct Ahead {
+    epoch: u64,
+    pair: Pair,
+    /// `[n, 2·D]`.
+    outputs: Tensor,
 }
 
 /// The leaves between the losses and the layers below.
@@ -140,7 +154,14 @@ impl Trainer {
     pub fn new(model: Humea, config: StepConfig, randomness: Randomness) -> Self {
         let every = model.select_every();
         let (optimiser, estimator_optimiser) = (AdamW::new(config.optimiser), AdamW::new(config.optimiser));
-        Self { model, optimiser, estimator_optimiser, config, randomness, every, gathered: None }
+        let ahead = PerModality::from_fn(|_| None);
+        Self { model, optimiser, estimator_optimiser, config, randomness, every, gathered: None, ahead }
+    }
+
+    /// Must be called after the model's parameters were overwritten, by a checkpoint for instance: what was computed
+    /// from the old ones is forgotten.
+    pub fn forget(&mut self) {
+        self.ahead = PerModality::from_fn(|_| None);
     }
 
     /// One epoch over `links`, in their order, in blocks.
@@ -263,47 +284,81 @@ impl Trainer {
     }
 
     /// The decoupling loss of every modality with experts, run backwards; the mean of the bounds.
-    fn decouple(&self, epoch: u64, gathered: &Gathered) -> Tensor {
+    fn decouple(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let count = self.with_experts().count() as f64;
-        for modality in self.with_experts() {
-            let Some((x, y)) = self.expert_outputs(modality, epoch, gathered) else { continue };
-            let Some((_, estimator)) = self.model.decoupled(modality) else { continue };
-            let permutation =
-                self.randomness.permutation(Purpose::Permutation, modality, epoch, x.size()[0], self.device());
-            let bound = estimator.upper_bound(&x, &y, &permutation) / count;
-            if self.config.loss.lambda_decoupling != 0.0 {
-                (&bound * self.config.loss.lambda_decoupling).backward();
-            }
-            sum += bound.detach();
+        let with_experts: Vec<_> = self.with_experts().collect();
+        for modality in &with_experts {
+            let kept = self.ahead[*modality].take().filter(|ahead| ahead.epoch == epoch);
+            let kept = kept.map(|ahead| (ahead.pair, ahead.outputs));
+            let Some((pair, outputs)) = kept.or_else(|| self.expert_outputs(*modality, epoch, gathered)) else {
+                continue;
+            };
+            sum += self.decouple_one(*modality, epoch, gathered, (pair, outputs), with_experts.len() as f64);
         }
         sum
+    }
+
+    fn decouple_one(
+        &self,
+        modality: Modality,
+        epoch: u64,
+        gathered: &Gathered,
+        (pair, outputs): (Pair, Tensor),
+        count: f64,
+    ) -> Tensor {
+        let parts = self.model.decoupled(modality).zip(self.decoupled_rows(modality, gathered));
+        let Some(((experts, estimator), rows)) = parts else {
+            return Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
+        };
+        let outputs = outputs.set_requires_grad(true);
+        let [x, y] = halves(&outputs);
+        let permutation =
+            self.randomness.permutation(Purpose::Permutation, modality, epoch, x.size()[0], self.device());
+        let bound = estimator.upper_bound(&x, &y, &permutation) / count;
+        if self.config.loss.lambda_decoupling != 0.0 {
+            (&bound * self.config.loss.lambda_decoupling).backward();
+            experts.pull_pair(rows, pair, &outputs.grad());
+        }
+        bound.detach()
     }
 
     fn with_experts(&self) -> impl Iterator<Item = Modality> + '_ {
         self.model.modalities().iter().copied().filter(|modality| self.model.decoupled(*modality).is_some())
     }
 
-    fn expert_outputs(&self, modality: Modality, epoch: u64, gathered: &Gathered) -> Option<(Tensor, Tensor)> {
+    /// The rows the decoupling is taken over.
+    fn decoupled_rows<'a>(&'a self, modality: Modality, gathered: &'a Gathered) -> Option<&'a Rows> {
+        match self.config.loss.decoupled {
+            DecoupledEntities::All => self.every[modality].as_ref(),
+            DecoupledEntities::Batch => gathered.rows[modality].as_ref(),
+        }
+    }
+
+    /// The pair of experts an epoch decouples, and their outputs, `[n, 2·D]`.
+    fn expert_outputs(&self, modality: Modality, epoch: u64, gathered: &Gathered) -> Option<(Pair, Tensor)> {
         let (experts, _) = self.model.decoupled(modality)?;
-        let rows = match self.config.loss.decoupled {
-            DecoupledEntities::All => self.every[modality].as_ref()?,
-            DecoupledEntities::Batch => gathered.rows[modality].as_ref()?,
-        };
-        Some(experts.pair(rows, self.randomness.expert_pair(modality, epoch, experts.count())))
+        let pair = self.randomness.expert_pair(modality, epoch, experts.count());
+        Some((pair, experts.pair(self.decoupled_rows(modality, gathered)?, pair)))
     }
 
     /// The estimators' own step on fresh outputs of the experts; the mean of their losses.
+    ///
+    /// The parameters are now those the next epoch begins with, and the pair is the one that it decouples: its outputs
+    /// are kept for it, unless it may take them over other rows.
     fn step_estimators(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
         self.model.estimator_parameters.zero_grad();
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let count = self.with_experts().count() as f64;
-        for modality in self.with_experts() {
-            let Some((x, y)) = no_grad(|| self.expert_outputs(modality, epoch, gathered)) else { continue };
-            let Some((_, estimator)) = self.model.decoupled(modality) else { continue };
-            let loss = estimator.learning_loss(&x, &y) / count;
+        let with_experts: Vec<_> = self.with_experts().collect();
+        for modality in &with_experts {
+            let Some((pair, outputs)) = self.expert_outputs(*modality, epoch + 1, gathered) else { continue };
+            let Some((_, estimator)) = self.model.decoupled(*modality) else { continue };
+            let [x, y] = halves(&outputs);
+            let loss = estimator.learning_loss(&x, &y) / with_experts.len() as f64;
             loss.backward();
             sum += loss.detach();
+            if self.config.loss.decoupled == DecoupledEntities::All {
+                self.ahead[*modality] = Some(Ahead { epoch: epoch + 1, pair, outputs });
+            }
         }
         self.estimator_optimiser.step(&self.model.estimator_parameters);
         sum
@@ -337,6 +392,12 @@ impl Leaves {
             }
         }
     }
+}
+
+/// Both experts' outputs, `[n, D]` each.
+fn halves(outputs: &Tensor) -> [Tensor; 2] {
+    let width = outputs.size()[1] / 2;
+    [outputs.narrow(1, 0, width), outputs.narrow(1, width, width)]
 }
 
 fn leaf(tensor: &Tensor) -> Tensor {

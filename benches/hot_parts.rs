@@ -1,0 +1,77 @@
+//! The hot parts of an epoch, one by one: `cargo bench --profile dev --bench hot_parts`.
+//!
+//! To see a regression, store a baseline (`-- --save-baseline main`) and compare with it (`-- --baseline main`).
+
+mod synthetic;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use humea::loss::contrastive::contrastive;
+use humea::loss::distillation::{Reduction, distillation};
+use humea::loss::similarity::{Masks, Similarities, normalise};
+use humea::modality::Modality;
+use synthetic::WIDTH;
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// A fourth of FB15K-DB15K, the size of the subgraph that training is compared on.
+const ENTITIES: i64 = 6900;
+
+fn graph_encoder(criterion: &mut Criterion) {
+    let model = synthetic::model(ENTITIES);
+    criterion.bench_function("graph encoder, forward and backward", |bencher| {
+        bencher.iter(|| {
+            let (output, state) = model.graph_forward();
+            model.graph_backward(&output, &state);
+        });
+    });
+}
+
+fn experts(criterion: &mut Criterion) {
+    let model = synthetic::model(ENTITIES);
+    let wanted = Tensor::arange_start_step(0, ENTITIES, 5, (Kind::Int64, Device::Cpu));
+    let (count, rows) = (wanted.size()[0], model.select(&wanted));
+    for modality in [Modality::Image, Modality::RelationText, Modality::Relation] {
+        let Some(rows) = &rows[modality] else { continue };
+        criterion.bench_function(&format!("experts of {modality}, forward and backward"), |bencher| {
+            bencher.iter(|| {
+                let output = model.embed(modality, rows, None, count);
+                output.into_iter().for_each(|output| output.sum(Kind::Float).backward());
+            });
+        });
+    }
+}
+
+fn losses(criterion: &mut Criterion) {
+    let (size, modalities) = (512, 6);
+    let z = normalise(&Tensor::randn([modalities, 2 * size, WIDTH], (Kind::Float, Device::Cpu)));
+    let z = z.set_requires_grad(true);
+    let weights = Tensor::full([modalities], 0.3, (Kind::Float, Device::Cpu));
+    let left = Tensor::arange(size, (Kind::Int64, Device::Cpu));
+    let right = &left + size;
+    let norm = Tensor::full([size], weights.norm().double_value(&[]), (Kind::Float, Device::Cpu));
+    let masks = Masks::identity(size, Device::Cpu);
+    criterion.bench_function("losses of one block, forward and backward", |bencher| {
+        bencher.iter(|| {
+            let cosines = Similarities::of_block(&z, &left, &right);
+            let joint = cosines.joint(&weights, &norm, &norm);
+            let all = contrastive(&cosines, &masks, 0.1).sum(Kind::Float)
+                + contrastive(&joint, &masks, 0.1).sum(Kind::Float)
+                + distillation(&cosines, &joint, &masks, 4.0, Reduction::Mean).sum(Kind::Float);
+            all.backward();
+        });
+    });
+}
+
+fn embeddings(criterion: &mut Criterion) {
+    let model = synthetic::model(ENTITIES);
+    let wanted = Tensor::arange(2048, (Kind::Int64, Device::Cpu));
+    criterion.bench_function("joint embeddings of 2048 entities", |bencher| {
+        bencher.iter(|| no_grad(|| model.embeddings(&wanted).joint()));
+    });
+}
+
+criterion_group! {
+    name = hot_parts;
+    config = Criterion::default().sample_size(10);
+    targets = graph_encoder, experts, losses, embeddings
+}
+criterion_main!(hot_parts);

@@ -1,0 +1,88 @@
+//! Inputs of any size with the shape of FB15K-DB15K: what the benches measure on, where no data set is at hand.
+
+use humea::modality::{Modality, PerModality};
+use humea::model::experts::ExpertsConfig;
+use humea::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
+use humea::model::fusion::{FusionConfig, Ties};
+use humea::model::graph_encoder::GraphEncoderConfig;
+use humea::model::{Humea, ModelConfig};
+use humea::noise::Randomness;
+use tch::{Device, Kind, Tensor};
+
+/// D.
+pub const WIDTH: i64 = 300;
+/// Bag columns, and entries of an entity's bag.
+const BAG: (i64, i64) = (1000, 12);
+/// Edges an entity starts; both directions are kept, so it has about twice as many neighbours.
+const EDGES: i64 = 22;
+const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+const INDEX: (Kind, Device) = (Kind::Int64, Device::Cpu);
+
+/// Both directions of random edges and the self-loops, sorted, duplicates merged.
+fn adjacency(entities: i64) -> Adjacency {
+    let heads = Tensor::arange(entities, INDEX).repeat_interleave_self_int(EDGES, None, None);
+    let tails = Tensor::randint(entities, [entities * EDGES], INDEX);
+    let own = Tensor::arange(entities, INDEX);
+    let keys = Tensor::cat(&[&heads * entities + &tails, tails * entities + heads, &own * entities + own], 0);
+    let keys = keys.unique_dim(0, true, false, false).0;
+    let rows = keys.divide_scalar_mode(entities, "floor").to_kind(Kind::Int64);
+    let offsets = Tensor::arange(entities + 1, INDEX).searchsorted::<Tensor>(&rows, false, false, "left", None);
+    Adjacency { offsets, targets: keys.remainder(entities) }
+}
+
+fn dense(entities: i64, width: i64) -> Features {
+    let present = Tensor::randn([entities, width], FLOAT);
+    let scale = present.norm_scalaropt_dim(2, [1_i64].as_slice(), false).reciprocal();
+    Features::Dense(DenseFeatures {
+        width,
+        present,
+        rows: Tensor::arange(entities, INDEX),
+        scale,
+        imputed_rows: Tensor::zeros([0], INDEX),
+        imputed: Tensor::zeros([0, width], FLOAT),
+        mask: None,
+    })
+}
+
+fn bag(entities: i64) -> Features {
+    let (width, entries) = BAG;
+    // Distinct and ascending within a row: one column out of each of `entries` equal ranges.
+    let range = width / entries;
+    let columns = Tensor::randint(range, [entities, entries], INDEX) + Tensor::arange(entries, INDEX) * range;
+    Features::Bag(BagFeatures {
+        width,
+        offsets: Tensor::arange(entities + 1, INDEX) * entries,
+        columns: columns.view([-1]),
+        values: Tensor::ones([entities * entries], FLOAT),
+    })
+}
+
+/// Inputs of so many entities; image vectors of 4096 floats and texts of 768.
+pub fn inputs(entities: i64) -> ModelInputs {
+    tch::manual_seed(42);
+    let features = PerModality::from_fn(|modality| match modality {
+        Modality::Graph => None,
+        Modality::Image => Some(dense(entities, 4096)),
+        Modality::RelationText | Modality::AttributeText => Some(dense(entities, 768)),
+        Modality::Relation | Modality::Attribute => Some(bag(entities)),
+    });
+    ModelInputs { entities, left: entities / 2, adjacency: adjacency(entities), features }
+}
+
+/// The published model over such inputs.
+pub fn model(entities: i64) -> Humea {
+    let config = ModelConfig {
+        dim: WIDTH,
+        graph: GraphEncoderConfig { layers: 2, heads: 2, negative_slope: 0.2 },
+        experts: ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 },
+        fusion: FusionConfig { query_dim: 0, top_k: 5, ties: Ties::Lowest },
+        ablated: std::collections::BTreeSet::new(),
+    };
+    Humea::new(config, inputs(entities), Randomness::Seeded(42), Device::Cpu)
+}
+
+/// Links of a fifth of the left entities, as at a rate of 20 % where nearly every entity has a counterpart.
+pub fn links(entities: i64) -> Vec<[u32; 2]> {
+    let half = entities as u32 / 2;
+    (0..half).step_by(5).map(|left| [left, half + left]).collect()
+}
