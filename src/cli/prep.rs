@@ -3,6 +3,7 @@
 mod id_files;
 mod mmkb;
 mod output;
+mod rdf;
 mod synthetic;
 
 use clap::Subcommand;
@@ -21,6 +22,7 @@ pub(super) struct Args {
 enum Source {
     Mmkb(mmkb::Args),
     IdFiles(id_files::Args),
+    Rdf(rdf::Args),
     Synthetic(synthetic::Args),
 }
 
@@ -29,6 +31,7 @@ pub(super) fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     match args.source {
         Source::Mmkb(args) => mmkb::run(args, bars),
         Source::IdFiles(args) => id_files::run(args, bars),
+        Source::Rdf(args) => rdf::run(args, bars),
         Source::Synthetic(args) => synthetic::run(args, bars),
     }
 }

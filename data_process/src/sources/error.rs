@@ -139,6 +139,20 @@ pub enum SourceError {
         /// The table reader's words.
         why: String,
     },
+    /// The name of a file does not say which syntax of RDF it holds.
+    #[error("{path}: the name must end in .nt, .nq, .ttl, .rdf, .xml or .owl (and .gz or .zst if it is compressed)")]
+    UnknownSyntax {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file breaks off or is not in the syntax its name says.
+    #[error("{path}: {why}; does its content fit its name, and is it whole?")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with the line.
+        why: String,
+    },
     /// The user stopped the work.
     #[error("stopped while reading {path}; nothing was written")]
     Interrupted {

@@ -38,19 +38,25 @@ pub(super) enum Outcome {
     Unreadable(&'static str),
 }
 
-/// Hands each line of a file to `take` and counts what becomes of them. Compressed files (`.gz`) are expanded on the way.
+/// Hands each line of a file to `take` and counts what becomes of them. Compressed files are expanded on the way.
 pub(super) fn read(
     path: &Path,
     observer: &dyn Observer,
     take: impl FnMut(Line<'_>) -> Result<Outcome, SourceError>,
 ) -> Result<FileReport, SourceError> {
-    let file = File::open(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })?;
-    let counted = Counted { source: file, observer };
-    if path.extension().is_some_and(|extension| extension == "gz") {
-        tally(Lines::new(path, MultiGzDecoder::new(counted)), observer, take)
-    } else {
-        tally(Lines::new(path, counted), observer, take)
-    }
+    tally(Lines::new(path, open(path, observer)?), observer, take)
+}
+
+/// The content of a file, expanded on the way if its name ends in `.gz` or `.zst`. Each block read from the file itself is
+/// told to the observer.
+pub(super) fn open<'a>(path: &Path, observer: &'a dyn Observer) -> Result<Box<dyn Read + 'a>, SourceError> {
+    let failed = |source| SourceError::Read { path: path.to_owned(), source };
+    let counted = Counted { source: File::open(path).map_err(failed)?, observer };
+    Ok(match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(MultiGzDecoder::new(counted)),
+        Some("zst") => Box::new(zstd::Decoder::new(counted).map_err(failed)?),
+        _ => Box::new(counted),
+    })
 }
 
 /// Checks that every line of a file is text of bounded length, without keeping any; gives the number of lines.

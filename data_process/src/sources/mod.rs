@@ -10,6 +10,7 @@
 //! | [`id_files`] | `ent_ids_1/2`, `triples_1/2`, … (DBP15K and the converted MMKB folders of other projects) |
 //! | [`openea`] | `rel_triples_1/2`, `attr_triples_1/2`, `ent_links` |
 //! | [`download`] | fetches the raw files of MMKB |
+//! | [`rdf`] | N-Triples, N-Quads, Turtle, RDF/XML |
 //! | [`synthetic`] | no files: two graphs grown from one hidden world |
 //! | [`published`] | splits: `train_links`, `valid_links`, `test_links`, or `sup_ent_ids`, `ref_ent_ids` |
 
@@ -24,6 +25,7 @@ pub mod mmkb;
 mod mutations;
 pub mod openea;
 pub mod published;
+pub mod rdf;
 mod summary;
 pub mod synthetic;
 mod tables;

@@ -1,0 +1,226 @@
+//! RDF: N-Triples, N-Quads, Turtle and RDF/XML, plain or compressed.
+//!
+//! | in the file | becomes |
+//! |---|---|
+//! | a triple whose object is an entity | an edge |
+//! | a triple whose object is a literal | an attribute value, datatype and language kept (`xsd:string` says nothing) |
+//! | `owl:sameAs`, `skos:exactMatch` between the graphs | a link; with anything else, nothing |
+//! | `rdfs:label`, `skos:prefLabel`, `foaf:name` | the entity's label, the first one; a value only if asked for |
+//! | `rdf:type rdfs:Resource` | the entity itself: so may one be named that has no triple |
+//!
+//! Files are read as streams: memory grows with what is kept, not with the files. Named graphs of quads are not told apart.
+//! Entities are numbered in the byte order of their identifiers.
+
+mod export;
+mod syntax;
+
+use std::path::{Path, PathBuf};
+
+use oxrdf::vocab::{rdf, rdfs, xsd};
+use oxrdf::{Literal as RdfLiteral, NamedNode, NamedOrBlankNode, Term};
+
+use super::collect::{Growing, Links, kept, known};
+use super::lines::{self, Outcome};
+use super::literal::Literal;
+use super::{FileReport, Loaded, Report, SourceError};
+use crate::event::{Event, Observer, Unit};
+use crate::pair::{Graph, GraphPair};
+
+pub use export::{ExportError, export};
+pub use syntax::Syntax;
+
+/// Names that entities carry which no IRI can: `urn:humea:` and the name, percent-encoded.
+const ESCAPED: &str = "urn:humea:";
+
+const SAME: [&str; 2] = ["http://www.w3.org/2002/07/owl#sameAs", "http://www.w3.org/2004/02/skos/core#exactMatch"];
+
+const NAMES: [&str; 3] = [
+    "http://www.w3.org/2000/01/rdf-schema#label",
+    "http://www.w3.org/2004/02/skos/core#prefLabel",
+    "http://xmlns.com/foaf/0.1/name",
+];
+
+/// What to read and how.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The left graph.
+    pub left: PathBuf,
+    /// The right graph.
+    pub right: PathBuf,
+    /// Links: N-Triples or N-Quads, MMKB's `left <SameAs> right .`, or two columns separated by TAB.
+    pub links: Option<PathBuf>,
+    /// Keep labels as values, too. Names give the answer away on most benchmarks.
+    pub use_labels: bool,
+}
+
+/// Reads two graphs and their links.
+///
+/// # Errors
+/// If a file is missing or of no known format, is not what its name says, or a link names an unknown entity.
+pub fn read(source: &Source, observer: &dyn Observer) -> Result<Loaded, SourceError> {
+    let files: Vec<&Path> =
+        [&source.left, &source.right].into_iter().chain(&source.links).map(PathBuf::as_path).collect();
+    let missing: Vec<PathBuf> = files.iter().filter(|file| !file.is_file()).map(|&file| file.to_owned()).collect();
+    if !missing.is_empty() {
+        return Err(SourceError::Missing { files: missing, advice: "--left, --right and --links name files".into() });
+    }
+    let bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+    observer.on(Event::Started { task: "reading RDF", total: Some(bytes), unit: Unit::Bytes });
+    let loaded = read_files(source, observer);
+    observer.on(Event::Finished);
+    loaded
+}
+
+fn read_files(source: &Source, observer: &dyn Observer) -> Result<Loaded, SourceError> {
+    let graph = |path: &Path| Reading::new(path, source.use_labels).read(path, observer);
+    let (left, right) = rayon::join(|| graph(&source.left), || graph(&source.right));
+    let ((left, left_same, left_report), (right, right_same, right_report)) = (left?, right?);
+    let mut links = Links::default();
+    for (one, other) in left_same.iter().chain(&right_same) {
+        links.extend(link(&left, &right, one, other));
+    }
+    let mut files = vec![left_report, right_report];
+    if let Some(path) = &source.links {
+        files.push(read_links(path, &left, &right, &mut links, observer)?);
+    }
+    let links = links.into_iter().collect();
+    Ok(Loaded { pair: GraphPair { left, right, links }, report: Report { files } })
+}
+
+/// A link between the graphs in either direction; none if one of the two is somewhere else.
+fn link(left: &Graph, right: &Graph, one: &str, other: &str) -> Option<(u32, u32)> {
+    let between = |from: &str, to: &str| {
+        Some((left.entities.get_index_of(from)? as u32, right.entities.get_index_of(to)? as u32))
+    };
+    between(one, other).or_else(|| between(other, one))
+}
+
+type Same = Vec<(Box<str>, Box<str>)>;
+
+/// A graph while its file is being read.
+struct Reading {
+    growing: Growing,
+    labels: Same,
+    same: Same,
+    use_labels: bool,
+}
+
+impl Reading {
+    fn new(path: &Path, use_labels: bool) -> Self {
+        let growing = Growing::new(&syntax::graph_name(path));
+        Self { growing, labels: Vec::new(), same: Vec::new(), use_labels }
+    }
+
+    fn read(mut self, path: &Path, observer: &dyn Observer) -> Result<(Graph, Same, FileReport), SourceError> {
+        let report = syntax::read(path, observer, |subject, predicate, object| self.take(subject, predicate, object))?;
+        let mut graph = self.growing.sorted()?;
+        if !self.labels.is_empty() {
+            graph.labels = vec![None; graph.entities.len()];
+        }
+        for (entity, label) in self.labels {
+            if let Some(row) = graph.entities.get_index_of(&entity) {
+                graph.labels[row].get_or_insert(label);
+            }
+        }
+        Ok((graph, self.same, report))
+    }
+
+    fn take(&mut self, subject: &NamedOrBlankNode, predicate: &NamedNode, object: &Term) -> Outcome {
+        let subject = match subject {
+            NamedOrBlankNode::NamedNode(node) => name(node),
+            NamedOrBlankNode::BlankNode(node) => node.to_string(),
+        };
+        match object {
+            Term::Literal(literal) => self.literal(&subject, predicate, literal),
+            Term::NamedNode(node) if *predicate == rdf::TYPE && *node == rdfs::RESOURCE => {
+                self.growing.entity(&subject);
+                Outcome::Kept
+            }
+            Term::NamedNode(node) => self.edge(&subject, predicate, &name(node)),
+            Term::BlankNode(node) => self.edge(&subject, predicate, &node.to_string()),
+        }
+    }
+
+    fn edge(&mut self, subject: &str, predicate: &NamedNode, object: &str) -> Outcome {
+        if SAME.contains(&predicate.as_str()) {
+            self.same.push((subject.into(), object.into()));
+            return Outcome::Kept;
+        }
+        self.growing.triple(subject, &name(predicate), object)
+    }
+
+    fn literal(&mut self, subject: &str, predicate: &NamedNode, literal: &RdfLiteral) -> Outcome {
+        let entity = self.growing.entity(subject);
+        if NAMES.contains(&predicate.as_str()) {
+            self.labels.push((subject.into(), literal.value().into()));
+            if !self.use_labels {
+                return Outcome::Kept;
+            }
+        }
+        let typed = literal.language().is_none() && literal.datatype() != xsd::STRING;
+        let datatype = typed.then(|| name(&literal.datatype().into_owned()));
+        let literal = Literal { value: literal.value(), datatype: datatype.as_deref(), lang: literal.language() };
+        self.growing.fact(entity, &name(predicate), literal)
+    }
+}
+
+/// What a line of a links file must look like.
+const LINK: &str = "expected `<left> <…sameAs> <right> .`, `left <SameAs> right .` or `left<TAB>right`";
+
+fn read_links(
+    path: &Path,
+    left: &Graph,
+    right: &Graph,
+    links: &mut Links,
+    observer: &dyn Observer,
+) -> Result<FileReport, SourceError> {
+    lines::read(path, observer, |line| {
+        let text = line.text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(Outcome::Kept);
+        }
+        let Some((one, other)) = ends(text) else { return Ok(Outcome::Unreadable(LINK)) };
+        if let Some(link) = link(left, right, &one, &other) {
+            return Ok(kept(links.insert(link)));
+        }
+        // Neither direction fits: name the end that is missing where it was expected.
+        let link = (known(left, &one, path, line.number)?, known(right, &other, path, line.number)?);
+        Ok(kept(links.insert(link)))
+    })
+}
+
+/// The two entities of a line of a links file.
+fn ends(line: &str) -> Option<(String, String)> {
+    if let Some((one, other)) = line.split_once('\t').filter(|_| !line.ends_with('.')) {
+        return (!other.contains('\t')).then(|| (bare(one), bare(other)));
+    }
+    if let Some((subject, predicate, object)) = syntax::statement(line) {
+        let node = match object {
+            Term::NamedNode(node) => name(&node),
+            Term::BlankNode(node) => node.to_string(),
+            Term::Literal(_) => return None,
+        };
+        let subject = match subject {
+            NamedOrBlankNode::NamedNode(node) => name(&node),
+            NamedOrBlankNode::BlankNode(node) => node.to_string(),
+        };
+        return SAME.contains(&predicate.as_str()).then_some((subject, node));
+    }
+    let (one, rest) = line.strip_suffix(" .")?.split_once(' ')?;
+    let other = rest.strip_prefix("<SameAs> ")?;
+    (!other.contains(' ')).then(|| (bare(one), bare(other)))
+}
+
+fn bare(text: &str) -> String {
+    let text = text.trim();
+    text.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(text).to_owned()
+}
+
+/// The name an IRI stands for: itself, or what [`export`] had to escape.
+fn name(node: &NamedNode) -> String {
+    let iri = node.as_str();
+    iri.strip_prefix(ESCAPED).and_then(export::unescape).unwrap_or_else(|| iri.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
