@@ -22,7 +22,7 @@ CRATES = {"humea": CHECKOUT / "src", "data_process": CHECKOUT / "data_process/sr
 ROWS: List[Tuple[str, List[str]]] = [
     ("raw files → graphs, vectors", ["data_process::sources", "data_process::vectors", "data_process::pair",
                                      "data_process::values", "data_process::texts", "data_process::words", "data_process::split"]),
-    ("store (Parquet)", ["data_process::store", "data_process::schema", "humea::plm", "humea::vision"]),
+    ("store (Parquet)", ["data_process::store", "data_process::schema", "data_process::tables", "humea::plm", "humea::vision"]),
     ("store → tensors", ["humea::inputs", "humea::modality", "humea::device"]),
     ("tensors → model", ["humea::model", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::eval", "humea::align", "humea::report"]),
