@@ -62,10 +62,11 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Write a folder of parts as one file
+    /// Write a folder of parts as one file, or join the shards that `embed-text --shard` wrote
     Merge {
-        /// The store
-        path: PathBuf,
+        /// The folder; or all shards, whose columns are added to the store named by --out
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
         /// The file
         #[arg(long)]
         out: PathBuf,
@@ -122,7 +123,10 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         Command::AddColumn { path, name, from } => add_column(path, name, from),
         Command::DropColumn { path, name } => Ok(store::drop_vectors(path, name)?),
         Command::Split { path, parts, out } => Ok(store::split(path, out.as_ref().unwrap_or(path), *parts)?),
-        Command::Merge { path, out } => Ok(store::merge(path, out)?),
+        Command::Merge { paths, out } => match paths.as_slice() {
+            [folder] if folder.is_dir() => Ok(store::merge(folder, out)?),
+            shards => Ok(store::join_shards(shards, out)?),
+        },
         Command::Convert { path, out } => convert(path, out, bars),
         Command::Export { path, format, out } => Ok(store::export(&Store::open(path)?, (*format).into(), out)?),
     }

@@ -35,7 +35,7 @@ pub enum EmbedderError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// No weight files.
-    #[error("{0} has no weights: neither model.safetensors nor model.safetensors.index.json is there")]
+    #[error("{0} has no weights: none of model.safetensors, pytorch_model.bin and their .index.json is there")]
     NoWeights(String),
     /// A layer that the model does not have.
     #[error("--layer {asked}: the model has {blocks} layers; give 0 (the embeddings) to {blocks}")]
@@ -360,15 +360,17 @@ fn layer(asked: Option<usize>, blocks: usize) -> Result<usize, EmbedderError> {
     }
 }
 
-/// The weight files of a model, safetensors only.
+/// The weight files of a model: safetensors if there are any.
 fn weight_files(model: &Repository, observer: &dyn Observer) -> Result<Vec<PathBuf>, EmbedderError> {
-    if let Some(path) = model.find("model.safetensors", observer)? {
-        return Ok(vec![path]);
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        if let Some(path) = model.find(name, observer)? {
+            return Ok(vec![path]);
+        }
+        if let Some(index) = model.find(&format!("{name}.index.json"), observer)? {
+            return shards(&index)?.iter().map(|name| Ok(model.get(name, observer)?)).collect();
+        }
     }
-    let Some(index) = model.find("model.safetensors.index.json", observer)? else {
-        return Err(EmbedderError::NoWeights(model.name()));
-    };
-    shards(&index)?.iter().map(|name| Ok(model.get(name, observer)?)).collect()
+    Err(EmbedderError::NoWeights(model.name()))
 }
 
 /// One hash for all the files: that of the file, or of their hashes.

@@ -110,7 +110,10 @@ pub fn embed_texts(
     let relations = job.read("relation texts", &passages.relations, None)?;
     let attributes = job.read("attribute texts", &passages.attributes, shard)?;
     let computed = job.computed;
-    let provenance = Provenance { template: Some(template.name().to_owned()), ..embedder.provenance().clone() };
+    let mut provenance = Provenance { template: Some(template.name().to_owned()), ..embedder.provenance().clone() };
+    if let Some(shard) = shard {
+        provenance.details.insert(store::SHARD.to_owned(), shard.to_string().into());
+    }
     let columns = [
         Column::relation(path, &passages, &relations, embedder.width(), shard).map_err(kept)?,
         Column::attribute(path, &passages, &attributes, embedder.width()).map_err(kept)?,

@@ -1,5 +1,6 @@
 //! A share of the work, for any scheduler: `--shard 2/5` is the second of five.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -21,6 +22,12 @@ impl Shard {
     pub fn part_of(self, store: &Path) -> PathBuf {
         let stem = store.file_stem().unwrap_or_default().to_string_lossy();
         store.with_file_name(format!("{stem}.shard-{}-of-{}.parquet", self.number, self.of))
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
     }
 }
 

@@ -1,10 +1,13 @@
-//! Named tensors of a pretrained model: safetensors, one file or several, mapped and never copied unless cast or moved.
+//! Named tensors of a pretrained model: safetensors, one file or several, mapped and never copied unless cast or moved;
+//! or `.bin` files as torch writes them, by a reader that runs no code.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind as FaultKind};
+use data_process::vectors::element::Element;
+use data_process::vectors::torch_file::{TorchFile, TorchFileError};
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
@@ -22,13 +25,16 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// A weight file is not what its name says.
-    #[error("{path} is not a valid safetensors file ({reason}); fetch it again")]
+    #[error("{path} is not a valid weight file ({reason}); fetch it again")]
     Format {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
+    /// A torch file that is damaged or would run code.
+    #[error(transparent)]
+    Torch(#[from] TorchFileError),
     /// The index of a sharded model cannot be understood.
     #[error("{path} is not a valid index of weight files: {reason}")]
     Index {
@@ -63,6 +69,7 @@ impl Fault for WeightsError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Read { .. } => FaultKind::Input,
+            Self::Torch(error) => error.kind(),
             Self::Format { .. } | Self::Index { .. } | Self::Missing { .. } | Self::Shape { .. } => FaultKind::Data,
         }
     }
@@ -79,11 +86,15 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the tensors of all `files`.
+    /// Maps the tensors of all `files`; those of a `.bin` file are read into memory, and nothing in it is run.
     pub fn open(files: &[PathBuf], device: Device, kind: Kind) -> Result<Self, WeightsError> {
         let mut tensors = HashMap::new();
         for file in files {
-            read_safetensors(file, &mut tensors)?;
+            if file.extension().is_some_and(|extension| extension == "bin") {
+                read_torch(file, &mut tensors)?;
+            } else {
+                read_safetensors(file, &mut tensors)?;
+            }
         }
         Ok(Self::from_tensors(first_name(files), tensors, device, kind))
     }
@@ -211,6 +222,25 @@ fn read_safetensors(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(
     Ok(())
 }
 
+fn read_torch(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(), WeightsError> {
+    let file = TorchFile::open(path)?;
+    for name in file.names() {
+        let stored = file.tensor(name)?;
+        let kind = match stored.element {
+            Element::F64 => Kind::Double,
+            Element::F32 => Kind::Float,
+            Element::F16 => Kind::Half,
+            Element::Bf16 => Kind::BFloat16,
+            _ => continue,
+        };
+        let shape: Vec<i64> = stored.shape.iter().map(|&n| n as i64).collect();
+        let tensor = Tensor::f_from_data_size(&stored.bytes, &shape, kind)
+            .map_err(|error| WeightsError::Format { path: path.to_owned(), reason: error.to_string() })?;
+        into.insert(name.clone(), tensor);
+    }
+    Ok(())
+}
+
 /// The kinds of numbers that models are made of; tensors of any other are passed over.
 fn kind_of(dtype: Dtype) -> Option<Kind> {
     Some(match dtype {
@@ -271,6 +301,14 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert!(matches!(open(), Err(WeightsError::Format { .. })), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_hostile_pickle_is_refused_and_not_run() {
+        let evil = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vectors/evil.bin");
+        let error = Weights::open(&[evil], Device::Cpu, Kind::Float).unwrap_err();
+        assert!(matches!(error, WeightsError::Torch(_)), "{error:?}");
+        assert!(error.to_string().contains("was not run"), "{error}");
     }
 
     #[test]

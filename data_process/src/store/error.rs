@@ -52,6 +52,14 @@ pub enum StoreError {
         /// The first difference.
         difference: String,
     },
+    /// Parts that are not the shards of one run.
+    #[error("cannot join {path}: {what}")]
+    Shards {
+        /// The part.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The rows do not add up to what the metadata says.
     #[error("{path} has {found} rows where its metadata speaks of {expected}; is a part missing?")]
     Rows {
@@ -213,6 +221,7 @@ impl Fault for StoreError {
             Self::NotParquet { .. }
             | Self::Contract { .. }
             | Self::PartsDiffer { .. }
+            | Self::Shards { .. }
             | Self::Rows { .. }
             | Self::Metadata { .. }
             | Self::Version { .. }

@@ -148,13 +148,28 @@ fn shards_together_are_one_run_whatever_their_number() {
         let path = new_store(folder.path());
         let part = |i| run(&path, &mut bert(small), Some(&format!("{i}/{of}"))).written;
         let parts: Vec<PathBuf> = (1..=of).map(part).collect();
+        store::join_shards(&parts, &path).unwrap();
         for name in ["relation_text", "attribute_text"] {
-            let opened = parts.iter().filter(|part| Store::open(part).unwrap().column(name).is_ok());
-            let mut joined: Vec<_> = opened.flat_map(|part| column(part, name)).collect();
-            joined.sort_by_key(|(row, _)| *row);
-            assert_eq!(joined, column(&whole, name), "{of} shards");
+            assert_eq!(column(&path, name), column(&whole, name), "{of} shards");
         }
+        let provenance = |path: &Path| Store::open(path).unwrap().column("relation_text").unwrap().provenance.clone();
+        assert_eq!(provenance(&path), provenance(&whole));
+        let missing = store::join_shards(&parts[1..], &path);
+        assert!(matches!(missing, Err(StoreError::Shards { .. })) || of == 1, "{missing:?}");
     }
+}
+
+#[test]
+fn shards_of_different_runs_are_not_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = new_store(folder.path());
+    let out = folder.path().join("out.parquet");
+    let first = run(&path, &mut Embedder::hashing(1), Some("1/2")).written;
+    let other = run(&path, &mut bert(Options::default()), Some("2/2")).written;
+    for parts in [vec![first.clone(), other], vec![first.clone(), first], vec![path]] {
+        assert!(matches!(store::join_shards(&parts, &out), Err(StoreError::Shards { .. })));
+    }
+    assert!(!out.exists());
 }
 
 #[test]
