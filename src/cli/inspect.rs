@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use data_process::pair::GraphPair;
 use data_process::store::Store;
+use data_process::texts::{Template, sample};
 
 use super::exit::Failure;
 use super::store::{self, Show};
@@ -15,9 +17,32 @@ pub struct Args {
     path: PathBuf,
     #[command(flatten)]
     show: Show,
+    /// Show the texts a language model reads of N relations and N entities of each graph
+    #[arg(long, value_name = "N")]
+    texts: Option<usize>,
+    /// How names and values become text: `sentence` or `published`
+    #[arg(long, default_value_t)]
+    template: Template,
 }
 
 /// Runs it.
 pub fn run(args: &Args, _bars: &Bars) -> Result<(), Failure> {
-    store::show(&Store::open(&args.path)?, args.show)
+    let store = Store::open(&args.path)?;
+    match args.texts {
+        Some(count) => texts(&store.pair()?, args.template, count),
+        None => store::show(&store, args.show)?,
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "results of a command go to standard output")]
+fn texts(pair: &GraphPair, template: Template, count: usize) {
+    println!("relations, template {template}");
+    for sample in sample::relations(pair, template, count) {
+        println!("  {sample}");
+    }
+    println!("attributes, template {template}");
+    for sample in sample::attributes(pair, template, count) {
+        println!("  {sample}");
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind};
+use data_process::sources::rdf;
 use data_process::store::{self, Format, NewVectors, Provenance, Store, StoreError};
 
 use super::exit::Failure;
@@ -113,6 +114,8 @@ enum ExportFormat {
     Csv,
     /// The graphs in the id-file layout of DBP15K
     IdFiles,
+    /// The graphs and their links as N-Triples, one file each
+    Nt,
 }
 
 /// Runs it.
@@ -128,18 +131,20 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
             shards => Ok(store::join_shards(shards, out)?),
         },
         Command::Convert { path, out } => convert(path, out, bars),
-        Command::Export { path, format, out } => Ok(store::export(&Store::open(path)?, (*format).into(), out)?),
+        Command::Export { path, format, out } => format.write(&Store::open(path)?, out),
     }
 }
 
-impl From<ExportFormat> for Format {
-    fn from(format: ExportFormat) -> Self {
-        match format {
-            ExportFormat::Npy => Self::Npy,
-            ExportFormat::Safetensors => Self::Safetensors,
-            ExportFormat::Csv => Self::Csv,
-            ExportFormat::IdFiles => Self::IdFiles,
-        }
+impl ExportFormat {
+    fn write(self, store: &Store, folder: &Path) -> Result<(), Failure> {
+        let format = match self {
+            Self::Nt => return Ok(rdf::export(&store.pair()?, folder).map(drop)?),
+            Self::Npy => Format::Npy,
+            Self::Safetensors => Format::Safetensors,
+            Self::Csv => Format::Csv,
+            Self::IdFiles => Format::IdFiles,
+        };
+        Ok(store::export(store, format, folder)?)
     }
 }
 
