@@ -266,6 +266,21 @@ mod tests {
         assert!(text.iter().any(|line| line.contains("`has_image` is boolean")));
     }
 
+    /// `UPDATE_DOCS=1 cargo test` writes the table; without it, the page must have it already.
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/store.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once("<!-- contract: begin -->\n").unwrap();
+        let (table, after) = rest.split_once("<!-- contract: end -->").unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let marked = format!("{before}<!-- contract: begin -->\n{}<!-- contract: end -->{after}", markdown());
+            std::fs::write(path, marked).unwrap();
+        } else {
+            assert_eq!(table, markdown(), "run UPDATE_DOCS=1 cargo test -p data_process the_documentation");
+        }
+    }
+
     #[test]
     fn other_spellings_of_a_type_are_the_same_type() {
         let mut fields = schema_without("uri");

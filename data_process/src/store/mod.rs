@@ -9,6 +9,36 @@
 //!  └─ footer: schema, places, counts, provenance
 //! ```
 //!
+//! ```
+//! use data_process::pair::{Graph, GraphPair, Names};
+//! use data_process::store::{self, NewVectors, Provenance, Store, StoreError};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("pair.parquet");
+//! // Write a pair of graphs, then add a column of vectors for some entities.
+//! let names = |words: &[&str]| words.iter().map(|&word| word.into()).collect::<Names>();
+//! let left = Graph { entities: names(&["Leipzig", "Lyon"]), ..Graph::default() };
+//! let right = Graph { entities: names(&["Q2079", "Q456"]), ..Graph::default() };
+//! store::write(&path, &GraphPair { left, right, links: vec![(0, 0), (1, 1)] }, &[])?;
+//! let provenance = Provenance { source: "by hand".into(), ..Provenance::default() };
+//! let image = NewVectors { name: "image", width: 2, rows: &[0, 3], values: &[1.0, 2.0, 3.0, 4.0], provenance: &provenance };
+//! store::put_vectors(&path, &[image])?;
+//!
+//! // Open it, list its columns, borrow the vectors of those who have one.
+//! let store = Store::open(&path)?;
+//! for column in store.vector_columns() {
+//!     assert_eq!((column.name.as_str(), column.width, column.present), ("image", 2, [1, 1]));
+//! }
+//! let (uris, image) = (store.uris()?, store.vectors("image")?);
+//! let floats: &[f32] = image.as_slice()?;
+//! let named: Vec<(&str, &[f32])> =
+//!     image.rows().iter().map(|&id| uris[id as usize].as_ref()).zip(floats.chunks_exact(image.width())).collect();
+//! assert_eq!(named, [("Leipzig", &[1.0, 2.0][..]), ("Q456", &[3.0, 4.0])]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`write()`] makes a store, [`Store::open`] opens one, [`put_vectors`] and [`drop_vectors`] change its vector columns
 //! without decoding the rest.
 
