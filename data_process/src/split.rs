@@ -92,14 +92,24 @@ pub struct Split {
     pub test: Vec<usize>,
 }
 
+impl Split {
+    /// Holds out the last ⌊train·share⌋ links of the train part, unless there is a validation part already.
+    #[must_use]
+    pub fn hold_out(mut self, share: Share) -> Self {
+        if self.validation.is_empty() {
+            let held_out = (self.train.len() as f64 * share.get()) as usize;
+            self.validation = self.train.split_off(self.train.len() - held_out);
+        }
+        self
+    }
+}
+
 /// Splits `links` positions as NumPy would: the first ⌊links·rate⌋ of the shuffled ones train, less a tail of
 /// ⌊that·validation⌋, which validates; the rest test.
 pub fn seeded(links: usize, seed: u32, rate: Rate, validation: Share) -> Split {
     let mut train = shuffled(links, seed);
     let test = train.split_off((links as f64 * rate.get()) as usize);
-    let held_out = (train.len() as f64 * validation.get()) as usize;
-    let validation = train.split_off(train.len() - held_out);
-    Split { train, validation, test }
+    Split { train, validation: Vec::new(), test }.hold_out(validation)
 }
 
 /// The positions `0..count` in the order `numpy.random.RandomState(seed).shuffle` leaves them in.
@@ -158,6 +168,12 @@ mod tests {
         let with = seeded(100, 42, rate(0.5), Share::try_from(0.1).unwrap());
         assert_eq!(without.train, [with.train, with.validation].concat());
         assert_eq!(without.test, with.test);
+    }
+
+    #[test]
+    fn a_published_validation_part_is_not_added_to() {
+        let split = Split { train: vec![0, 1, 2, 3], validation: vec![4], test: vec![5] };
+        assert_eq!(split.clone().hold_out(Share::try_from(0.5).unwrap()), split);
     }
 
     #[test]
