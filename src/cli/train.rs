@@ -47,6 +47,9 @@ pub struct Args {
     /// auto, cpu or cuda
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// A published split instead of the seeded one: a folder of link files, or a file of train links
+    #[arg(long, value_name = "PATH", conflicts_with = "rate")]
+    split_file: Option<PathBuf>,
     /// Further training links (.npy, .parquet or text: two columns of store ids), such as pseudo-labels
     #[arg(long, value_name = "FILE")]
     train_links: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl Args {
             ("train.lr", "--lr", self.lr.map(Value::Float)),
             ("train.batch_size", "--batch-size", self.batch_size.map(whole)),
             ("run.device", "--device", self.device.clone().map(Value::String)),
+            ("split.file", "--split-file", self.split_file.as_ref().map(text)),
             ("split.train_links", "--train-links", self.train_links.as_ref().map(text)),
         ];
         given.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? })).collect()

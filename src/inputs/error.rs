@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use data_process::fault::{Fault, Kind};
+use data_process::sources::SourceError;
 use data_process::store::StoreError;
 
 use crate::modality::Modality;
@@ -14,6 +15,9 @@ pub enum InputsError {
     /// The store itself.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A published split.
+    #[error(transparent)]
+    Split(#[from] SourceError),
     /// A vector with NaN or infinity in it.
     #[error(
         "modality {modality}: the vector of entity {entity} holds a number that is not finite; make the column anew"
@@ -28,14 +32,10 @@ pub enum InputsError {
     #[error("the store holds no links; training needs seeds: make the store from sources that have them")]
     NoLinks,
     /// Too few links to train and to test.
-    #[error(
-        "{links} links at rate {rate} leave {train} to train on and {test} to test on; each needs at least {least}"
-    )]
+    #[error("of {links} links {train} are left to train on and {test} to test on; each needs at least {least}")]
     TooFewLinks {
         /// Links of the store.
         links: usize,
-        /// The rate.
-        rate: f64,
         /// Links that would train.
         train: usize,
         /// Links that would test.
@@ -87,6 +87,7 @@ impl Fault for InputsError {
     fn kind(&self) -> Kind {
         match self {
             Self::Store(error) => error.kind(),
+            Self::Split(error) => error.kind(),
             Self::ReadLinks { .. } => Kind::Input,
             Self::Tensor(_) => Kind::Device,
             _ => Kind::Data,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use data_process::split::{self, Rate, Share};
+use data_process::sources::published;
+use data_process::split::{self, Rate, Share, Split};
 use data_process::store::Structure;
 use data_process::tables::{self, TableError};
 
@@ -31,16 +32,33 @@ impl Links {
     /// # Errors
     /// If there are no links, or too few.
     pub fn split(structure: &Structure, seed: u32, rate: Rate, held_out: Share) -> Result<Self, InputsError> {
-        let all = &structure.links;
+        Self::of(&structure.links, &split::seeded(structure.links.len(), seed, rate, held_out))
+    }
+
+    /// Splits the links of a store as files say; `uris` are the store's. Without a validation part among the files, a
+    /// share of the train part is held out.
+    ///
+    /// # Errors
+    /// If the files cannot be read or do not fit the store, or a part is too small.
+    pub fn published(
+        path: &Path,
+        structure: &Structure,
+        uris: &[Box<str>],
+        held_out: Share,
+    ) -> Result<Self, InputsError> {
+        let split = published::read(path, uris, structure.left, &structure.links)?;
+        Self::of(&structure.links, &split.hold_out(held_out))
+    }
+
+    fn of(all: &[Link], parts: &Split) -> Result<Self, InputsError> {
         if all.is_empty() {
             return Err(InputsError::NoLinks);
         }
-        let parts = split::seeded(all.len(), seed, rate, held_out);
         let links = |part: &[usize]| part.iter().map(|position| all[*position]).collect::<Vec<_>>();
         let split = Self { train: links(&parts.train), validation: links(&parts.validation), test: links(&parts.test) };
         if split.train.len() < LEAST || split.test.len() < LEAST {
             let (train, test) = (split.train.len(), split.test.len());
-            return Err(InputsError::TooFewLinks { links: all.len(), rate: rate.get(), train, test, least: LEAST });
+            return Err(InputsError::TooFewLinks { links: all.len(), train, test, least: LEAST });
         }
         Ok(split)
     }
@@ -177,6 +195,26 @@ mod tests {
         assert!(matches!(none, Err(InputsError::NoLinks)));
         let few = Links::split(&structure(5), 42, rate(0.2), Share::default());
         assert!(matches!(few, Err(InputsError::TooFewLinks { train: 1, test: 4, .. })));
+    }
+
+    #[test]
+    fn a_published_split_is_read_and_must_fit_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, lines: &str| std::fs::write(folder.path().join(name), lines).unwrap();
+        write("train_links", "e3\te103\ne1\te101\ne0\te100\ne4\te104\n");
+        write("test_links", "e2\te102\ne5\te105\n");
+        let uris: Vec<Box<str>> = (0..200).map(|id| format!("e{id}").into()).collect();
+        let half = Share::try_from(0.5).unwrap();
+        let links = Links::published(folder.path(), &structure(100), &uris, half).unwrap();
+        assert_eq!(links.train, [[3, 103], [1, 101]]);
+        assert_eq!(links.validation, [[0, 100], [4, 104]]);
+        assert_eq!(links.test, [[2, 102], [5, 105]]);
+        write("valid_links", "e6\te106\n");
+        let links = Links::published(folder.path(), &structure(100), &uris, half).unwrap();
+        assert_eq!((links.train.len(), links.validation), (4, vec![[6, 106]]));
+        write("train_links", "e1\te102\n");
+        let error = Links::published(folder.path(), &structure(100), &uris, half).unwrap_err();
+        assert!(matches!(&error, InputsError::Split(_)) && error.to_string().contains("train_links:1"), "{error}");
     }
 
     #[test]

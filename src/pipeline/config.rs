@@ -79,6 +79,9 @@ pub struct Split {
     pub seed: u32,
     /// Part of the seeds held out to choose the epoch (protocol `validation` only).
     pub validation: Rate,
+    /// A published split instead of the seeded one: a folder of `train_links`, `valid_links` and `test_links` (or
+    /// `sup_ent_ids` and `ref_ent_ids`), or one file of train links; empty for none.
+    pub file: PathBuf,
     /// A file of further training links (npy, tsv, csv or Parquet), such as published pseudo-labels; empty for none.
     pub train_links: PathBuf,
 }

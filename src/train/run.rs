@@ -120,7 +120,11 @@ impl Material {
             Protocol::Last | Protocol::BestOnTest => 0.0,
         };
         let held_out = Share::try_from(held_out).unwrap_or_default();
-        let mut links = Links::split(&structure, split.seed, split.rate.into(), held_out)?;
+        let mut links = if split.file.as_os_str().is_empty() {
+            Links::split(&structure, split.seed, split.rate.into(), held_out)?
+        } else {
+            Links::published(&split.file, &structure, &store.uris()?, held_out)?
+        };
         if !split.train_links.as_os_str().is_empty() {
             links.add_training(&links::read(&split.train_links, structure.left, structure.entities)?);
         }
