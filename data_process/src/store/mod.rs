@@ -9,9 +9,9 @@
 //!  └─ footer: schema, places, counts, provenance
 //! ```
 //!
-//! ```
+//! ```ignore
 //! use data_process::pair::{Graph, GraphPair, Names};
-//! use data_process::store::{self, NewVectors, Provenance, Store, StoreError};
+//! use data_process::store::{self, NewVectors, Provenance, Store};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
@@ -34,7 +34,7 @@
 //! let floats: &[f32] = image.as_slice()?;
 //! let named: Vec<(&str, &[f32])> =
 //!     image.rows().iter().map(|&id| uris[id as usize].as_ref()).zip(floats.chunks_exact(image.width())).collect();
-//! assert_eq!(named, [("Leipzig", &[1.0, 2.0][..]), ("Q456", &[3.0, 4.0])]);
+//! assert_eq!(named, [("Leipzig", &[1.0_f32, 2.0][..]), ("Q456", &[3.0, 4.0][..])]);
 //! # Ok(())
 //! # }
 //! ```
