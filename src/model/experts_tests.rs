@@ -8,7 +8,7 @@ const CONFIG: ExpertsConfig = ExpertsConfig { count: 5, initial_std: 0.02, noise
 
 /// The recorded experts as ours, and their input.
 fn recorded(figures: &Figures) -> (Experts, Parameters, Rows) {
-    let count = (0..).take_while(|expert| figures.has(&format!("experts.{expert}.weight"))).count();
+    let count = (0..figures.all().len()).take_while(|expert| figures.has(&format!("experts.{expert}.weight"))).count();
     let stack = |part: &str| -> Vec<Tensor> {
         (0..count).map(|expert| figures.get(&format!("experts.{expert}.{part}"))).collect()
     };

@@ -64,5 +64,5 @@ fn golden_combinations_are_the_published_ones() {
 fn an_absent_modality_leaves_its_combinations_and_an_empty_one_goes() {
     let (fusion, _) = fusion(0, PerModality::from_fn(|m| m != Modality::Image));
     assert_eq!(fusion.combinations, 6);
-    assert_eq!(fusion.weights().double_value(&[Modality::Image as i64]), 0.0);
+    assert!(fusion.weights().double_value(&[Modality::Image as i64]) < f64::EPSILON);
 }

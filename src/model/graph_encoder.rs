@@ -291,7 +291,7 @@ mod tests {
     fn recorded(figures: &Figures) -> (GraphEncoder, Parameters, Pattern) {
         let embedding = figures.get("embedding");
         let (entities, dim) = (embedding.size()[0], embedding.size()[1]);
-        let layers = (0..).take_while(|layer| figures.has(&format!("layers.{layer}.w"))).count();
+        let layers = (0..figures.all().len()).take_while(|layer| figures.has(&format!("layers.{layer}.w"))).count();
         let heads = figures.get("layers.0.w").size()[0];
         let config = GraphEncoderConfig { layers, heads, negative_slope: 0.2 };
         let mut parameters = Parameters::default();

@@ -135,7 +135,7 @@ mod tests {
     fn one(shape: &[i64]) -> Parameters {
         let mut parameters = Parameters::default();
         let value = Tensor::ones(shape, (tch::Kind::Float, Device::Cpu));
-        parameters.add("weight".to_owned(), &value, Device::Cpu);
+        let _ = parameters.add("weight".to_owned(), &value, Device::Cpu);
         parameters
     }
 

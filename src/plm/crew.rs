@@ -94,7 +94,7 @@ mod tests {
         let numbers: Vec<usize> = (0..40).collect();
         let batches: Vec<&[usize]> = numbers.chunks(3).collect();
         for size in [1, 4] {
-            let mut found = vec![0.0; 40];
+            let mut found = [0.0; 40];
             let taken: Result<(), Stopped<()>> = run(&mut crew(size), &batches, &tokens, |batch, vectors| {
                 batch.iter().zip(vectors).for_each(|(&i, value)| found[i] += value);
                 Ok(())

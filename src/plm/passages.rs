@@ -135,7 +135,6 @@ fn attribute_texts(graph: &Graph, template: Template) -> Vec<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
 
     use data_process::pair::{Fact, Triple};
 

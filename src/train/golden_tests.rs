@@ -71,15 +71,15 @@ impl Recording {
         let adjacency = Adjacency { offsets, targets: indices.get(1).index_select(0, &order) };
         let features = PerModality::from_fn(|modality| match modality {
             Modality::Graph => None,
-            Modality::Relation => Some(bag(&self.inputs.get("relation_bag"), self.width("rel_fc"))),
-            Modality::Attribute => Some(bag(&self.inputs.get("attribute_bag"), self.width("att_fc"))),
+            Modality::Relation => Some(bag(&self.inputs.get("relation_bag"), Self::width("rel_fc"))),
+            Modality::Attribute => Some(bag(&self.inputs.get("attribute_bag"), Self::width("att_fc"))),
             other => Some(dense(&self.inputs.get(other.name()))),
         });
         ModelInputs { entities, left: entities / 2, adjacency, features }
     }
 
     /// The published bags are padded with zero columns to the width of the weights.
-    fn width(&self, adaptor: &str) -> i64 {
+    fn width(adaptor: &str) -> i64 {
         Figures::read("trajectory/initial_parameters").get(&format!("encoder.{adaptor}.w_gate")).size()[0]
     }
 
