@@ -10,7 +10,7 @@ use humea::noise::Randomness;
 use tch::{Device, Kind, Tensor};
 
 /// D.
-pub const WIDTH: i64 = 300;
+pub(crate) const WIDTH: i64 = 300;
 /// Bag columns, and entries of an entity's bag.
 const BAG: (i64, i64) = (1000, 12);
 /// Edges an entity starts; both directions are kept, so it has about twice as many neighbours.
@@ -58,7 +58,7 @@ fn bag(entities: i64) -> Features {
 }
 
 /// Inputs of so many entities; image vectors of 4096 floats and texts of 768.
-pub fn inputs(entities: i64) -> ModelInputs {
+pub(crate) fn inputs(entities: i64) -> ModelInputs {
     tch::manual_seed(42);
     let features = PerModality::from_fn(|modality| match modality {
         Modality::Graph => None,
@@ -70,7 +70,7 @@ pub fn inputs(entities: i64) -> ModelInputs {
 }
 
 /// The published model over such inputs.
-pub fn model(entities: i64) -> Humea {
+pub(crate) fn model(entities: i64) -> Humea {
     let config = ModelConfig {
         dim: WIDTH,
         graph: GraphEncoderConfig { layers: 2, heads: 2, negative_slope: 0.2 },
@@ -82,7 +82,8 @@ pub fn model(entities: i64) -> Humea {
 }
 
 /// Links of a fifth of the left entities, as at a rate of 20 % where nearly every entity has a counterpart.
-pub fn links(entities: i64) -> Vec<[u32; 2]> {
+#[allow(dead_code, reason = "not every bench trains")]
+pub(crate) fn links(entities: i64) -> Vec<[u32; 2]> {
     let half = entities as u32 / 2;
     (0..half).step_by(5).map(|left| [left, half + left]).collect()
 }

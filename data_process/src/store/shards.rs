@@ -16,7 +16,7 @@ pub fn join_shards(parts: &[PathBuf], to: &Path) -> Result<(), StoreError> {
     let Some(first) = stores.first() else { return Ok(()) };
     check_numbers(&stores)?;
     let mut names: Vec<&str> =
-        stores.iter().flat_map(|store| store.vector_columns()).map(|c| c.name.as_str()).collect();
+        stores.iter().flat_map(super::reader::Store::vector_columns).map(|c| c.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let columns = names.iter().map(|name| join(&stores, name)).collect::<Result<Vec<_>, _>>()?;
@@ -34,8 +34,8 @@ fn wrong(store: &Store, what: String) -> StoreError {
 
 /// The share a part holds, `(number, of)`.
 fn share(store: &Store) -> Result<(usize, usize), StoreError> {
-    let provenance = store.vector_columns().iter().filter_map(|column| column.provenance.as_ref());
-    let text = provenance.filter_map(|provenance| provenance.details.get(SHARD)?.as_str()).next();
+    let mut provenance = store.vector_columns().iter().filter_map(|column| column.provenance.as_ref());
+    let text = provenance.find_map(|provenance| provenance.details.get(SHARD)?.as_str());
     let parsed = text.and_then(|text| text.split_once('/')).and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     parsed.ok_or_else(|| wrong(store, "it is not a part that `humea embed-text --shard` wrote".to_owned()))
 }

@@ -128,7 +128,7 @@ fn wrong_files_are_named_with_what_is_wrong() {
 fn a_bomb_of_one_long_line_stops_at_the_longest_line() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..64 {
-        gz.write_all(&[b'a'; 1 << 18]).unwrap();
+        gz.write_all(&vec![b'a'; 1 << 18]).unwrap();
     }
     let bomb = gz.finish().unwrap();
     assert!(bomb.len() < 100_000);
