@@ -73,7 +73,7 @@ fn floor(products: &[([i64; 3], u32)]) -> (Duration, f64) {
 }
 
 fn main() {
-    let entities = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(27_793);
+    let entities = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(27_793);
     let links = synthetic::links(entities);
     let products = products(entities, 2 * links.len() as i64, links.len());
     let mut trainer = Trainer::new(synthetic::model(entities), step(), Randomness::Seeded(42));
