@@ -1,4 +1,5 @@
 //! Inputs of any size with the shape of FB15K-DB15K: what the benches measure on, where no data set is at hand.
+#![allow(dead_code, unreachable_pub, reason = "each bench compiles this file for itself and uses a part of it")]
 
 use humea::modality::{Modality, PerModality};
 use humea::model::experts::ExpertsConfig;

@@ -10,6 +10,9 @@ use super::{Directions, EvalConfig, Figures};
 /// Left rows compared at once.
 const BLOCK: i64 = 1024;
 
+/// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
+const KEPT: i64 = 512 << 20;
+
 /// The rank of each link's counterpart, from 1, in both directions. A tie counts against us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranks {
@@ -67,18 +70,24 @@ struct Scorer {
     right: Tensor,
     /// `[n]` hubness of the left and of the right rows; none without CSLS.
     hubness: Option<[Tensor; 2]>,
+    /// The blocks' cosines, if all of them fit.
+    kept: Vec<Tensor>,
 }
 
 impl Scorer {
     fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
         let (left, right) = (left.detach(), right.detach().tr());
         let k = (config.csls_k.max(1) as i64).min(left.size()[0]);
-        let hubness = if config.csls { Some(hubness(&left, &right, k)?) } else { None };
-        Ok(Self { left, right, hubness })
+        let mut kept = Vec::new();
+        let hubness = if config.csls { Some(hubness(&left, &right, k, &mut kept)?) } else { None };
+        Ok(Self { left, right, hubness, kept })
     }
 
     fn block(&self, start: i64, height: i64) -> Result<Tensor, TchError> {
-        let cosines = self.left.narrow(0, start, height).f_matmul(&self.right)?;
+        let cosines = match self.kept.get((start / BLOCK) as usize) {
+            Some(kept) => kept.shallow_clone(),
+            None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
+        };
         Ok(match &self.hubness {
             Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
             None => cosines,
@@ -96,12 +105,15 @@ impl Scorer {
 }
 
 /// Mean cosine of each left row, and of each right row, to its k nearest of the other side.
-fn hubness(left: &Tensor, right: &Tensor, k: i64) -> Result<[Tensor; 2], TchError> {
+fn hubness(left: &Tensor, right: &Tensor, k: i64, kept: &mut Vec<Tensor>) -> Result<[Tensor; 2], TchError> {
     let links = left.size()[0];
     let mut rows = Vec::new();
     let mut best: Option<Tensor> = None;
     for start in (0..links).step_by(BLOCK as usize) {
         let cosines = left.narrow(0, start, BLOCK.min(links - start)).f_matmul(right)?;
+        if links * links * 4 <= KEPT {
+            kept.push(cosines.shallow_clone());
+        }
         let (top, _) = cosines.f_topk(k, 1, true, false)?;
         rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
         let so_far = match best {

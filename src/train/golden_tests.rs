@@ -9,8 +9,10 @@ use tch::{Device, Kind, Tensor};
 use super::adamw::AdamWConfig;
 use super::curriculum::{CurriculumConfig, Replay, TrainingList};
 use super::step::{DecoupledEntities, EpochLosses, LossConfig, StepConfig, Trainer};
+use crate::eval::{Directions, EvalConfig, rank};
 use crate::golden::{Figures, folder};
 use crate::loss::distillation::Reduction;
+use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
 use crate::model::experts::ExpertsConfig;
 use crate::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
@@ -97,6 +99,29 @@ impl Recording {
         model.parameters.assign(&ours, Path::new("initial_parameters")).unwrap();
         model.estimator_parameters.assign(&ours, Path::new("initial_parameters")).unwrap();
         model
+    }
+
+    /// The first recorded metrics, means of both directions, are those of the model as it stands.
+    fn assert_metrics(&self, run: &str, trainer: &Trainer) {
+        let links = self.links("test_links");
+        let ids = [0, 1].map(|side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>());
+        let [left, right] = ids.map(|ids| normalise(&trainer.model.embeddings(&Tensor::from_slice(&ids)).joint()));
+        let config = EvalConfig { csls: true, csls_k: self.number("--csls_k") as usize };
+        let Directions { left_to_right: one, right_to_left: other } = rank(&left, &right, config).unwrap();
+        let found = [
+            (one.hits_at_1, other.hits_at_1),
+            (one.hits_at_5, other.hits_at_5),
+            (one.hits_at_10, other.hits_at_10),
+            (one.mr, other.mr),
+            (one.mrr, other.mrr),
+        ];
+        let recorded = &self.runs[run]["evaluations"][0];
+        let hits = (0..3).map(|at| &recorded["hits@1,5,10"][at]);
+        for ((one, other), expected) in found.into_iter().zip(hits.chain([&recorded["mr"], &recorded["mrr"]])) {
+            // The record has four decimals.
+            let expected = expected.as_f64().unwrap();
+            assert!((f64::midpoint(one, other) - expected).abs() < 2e-4, "{run}: {one}, {other}, not {expected}");
+        }
     }
 
     fn trainer(&self, run: &str) -> Trainer {
@@ -208,12 +233,26 @@ fn golden_trajectory() {
 }
 
 #[test]
+fn golden_metrics_at_the_first_evaluation() {
+    let recording = Recording::read();
+    let (mut list, mut trainer) = (recording.list(), recording.trainer("base_60_epochs"));
+    for epoch in 0..=recording.number("--check_point") as u64 {
+        one_epoch(&mut trainer, &mut list, epoch);
+    }
+    recording.assert_metrics("base_60_epochs", &trainer);
+}
+
+#[test]
 fn golden_ablations() {
     let recording = Recording::read();
     for ablation in 1..=8 {
         let run = format!("without_{ablation}_11_epochs");
-        let (_, totals, _) = train(&recording, &run);
-        assert_close(&run, "total", &totals[..10], &recording.losses(&run, "total_loss_per_epoch")[..10], 1e-3);
+        let (trainer, totals, estimators) = train(&recording, &run);
+        let expected = |which: &str| recording.losses(&run, which)[..10].to_vec();
+        assert_close(&run, "total", &totals[..10], &expected("total_loss_per_epoch"), 1e-3);
+        assert_close(&run, "estimator", &estimators[..10], &expected("estimator_loss_per_epoch"), 1e-3);
+        // These runs end with the epoch that was evaluated.
+        recording.assert_metrics(&run, &trainer);
     }
 }
 

@@ -123,6 +123,7 @@ impl Learner {
             let of = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
             of.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect::<BTreeMap<_, _>>()
         };
+        self.trainer.forget();
         let Trainer { model, optimiser, estimator_optimiser, .. } = &mut self.trainer;
         model.parameters.assign(&under(MODEL), path)?;
         model.estimator_parameters.assign(&under(ESTIMATORS), path)?;

@@ -1,0 +1,30 @@
+//! Evaluation at full size: CSLS and both directions' ranks of 10,277 × 10,277 joint vectors (FB15K-DB15K at 20 %).
+//!
+//! `cargo bench --profile dev --bench ranking -- [links]`; the target is 5 s and 1 GB on two cores.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::time::Instant;
+
+use humea::eval::{EvalConfig, rank};
+use humea::loss::similarity::normalise;
+use tch::{Device, Kind, Tensor};
+
+/// Floats of a joint vector.
+const WIDTH: i64 = 6 * 300;
+
+fn main() -> Result<(), tch::TchError> {
+    let links = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10_277);
+    let noise = || Tensor::randn([links, WIDTH], (Kind::Float, Device::Cpu));
+    let left = normalise(&noise());
+    let right = normalise(&(&left + noise() * 0.1));
+    let times = (0..3).map(|_| {
+        let start = Instant::now();
+        rank(&left, &right, EvalConfig { csls: true, csls_k: 3 }).map(|found| (start.elapsed(), found))
+    });
+    let times = times.collect::<Result<Vec<_>, _>>()?;
+    let best = times.iter().map(|(time, _)| *time).min().unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
+    println!("{links} links, {} threads: {:.2} s, peak resident {memory}", tch::get_num_threads(), best.as_secs_f64());
+    Ok(())
+}
