@@ -26,7 +26,14 @@ pub struct Args {
 }
 
 /// Runs it.
+///
+/// # Errors
+/// If it is neither, or damaged.
 pub fn run(args: &Args, _bars: &Bars) -> Result<(), Failure> {
+    #[cfg(feature = "torch")]
+    if args.path.join("config.toml").exists() {
+        return show_run(&args.path, args.show.json);
+    }
     let store = Store::open(&args.path)?;
     match args.texts {
         Some(count) => texts(&store.pair()?, args.template, count),
@@ -45,4 +52,18 @@ fn texts(pair: &GraphPair, template: Template, count: usize) {
     for sample in sample::attributes(pair, template, count) {
         println!("  {sample}");
     }
+}
+
+#[cfg(feature = "torch")]
+#[expect(clippy::print_stdout, reason = "what the run holds is the subcommand's result")]
+fn show_run(path: &std::path::Path, json: bool) -> Result<(), Failure> {
+    use crate::{report::folder, train::run_folder::RunFolder};
+
+    let run = RunFolder::open(path)?;
+    if json {
+        println!("{:#}", folder::json(&run)?);
+    } else {
+        print!("{}", folder::describe(&run)?);
+    }
+    Ok(())
 }

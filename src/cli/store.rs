@@ -98,7 +98,7 @@ enum Command {
 pub struct Show {
     /// As JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// A picture of how the columns lie in the file
     #[arg(long)]
     layout: bool,

@@ -43,6 +43,14 @@ pub enum InputsError {
         /// The least there must be of each.
         least: usize,
     },
+    /// Nothing is left to choose the epoch with.
+    #[error("of {seeds} seeds, the held-out part {part} is none; raise split.validation, or set train.protocol=last")]
+    NoValidation {
+        /// Seeds.
+        seeds: usize,
+        /// The part to be held out.
+        part: f64,
+    },
     /// A file of links cannot be read.
     #[error("cannot read the links {path}: {source}", path = path.display())]
     ReadLinks {

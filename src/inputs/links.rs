@@ -32,7 +32,7 @@ impl Links {
     /// # Errors
     /// If there are no links, or too few.
     pub fn split(structure: &Structure, seed: u32, rate: Rate, held_out: Share) -> Result<Self, InputsError> {
-        Self::of(&structure.links, &split::seeded(structure.links.len(), seed, rate, held_out))
+        Self::of(&structure.links, &split::seeded(structure.links.len(), seed, rate, held_out), held_out)
     }
 
     /// Splits the links of a store as files say; `uris` are the store's. Without a validation part among the files, a
@@ -47,10 +47,10 @@ impl Links {
         held_out: Share,
     ) -> Result<Self, InputsError> {
         let split = published::read(path, uris, structure.left, &structure.links)?;
-        Self::of(&structure.links, &split.hold_out(held_out))
+        Self::of(&structure.links, &split.hold_out(held_out), held_out)
     }
 
-    fn of(all: &[Link], parts: &Split) -> Result<Self, InputsError> {
+    fn of(all: &[Link], parts: &Split, held_out: Share) -> Result<Self, InputsError> {
         if all.is_empty() {
             return Err(InputsError::NoLinks);
         }
@@ -59,6 +59,9 @@ impl Links {
         if split.train.len() < LEAST || split.test.len() < LEAST {
             let (train, test) = (split.train.len(), split.test.len());
             return Err(InputsError::TooFewLinks { links: all.len(), train, test, least: LEAST });
+        }
+        if held_out.get() > 0.0 && split.validation.is_empty() {
+            return Err(InputsError::NoValidation { seeds: split.train.len(), part: held_out.get() });
         }
         Ok(split)
     }
@@ -195,6 +198,8 @@ mod tests {
         assert!(matches!(none, Err(InputsError::NoLinks)));
         let few = Links::split(&structure(5), 42, rate(0.2), Share::default());
         assert!(matches!(few, Err(InputsError::TooFewLinks { train: 1, test: 4, .. })));
+        let unchosen = Links::split(&structure(20), 42, rate(0.2), Share::try_from(0.1).unwrap());
+        assert!(matches!(unchosen, Err(InputsError::NoValidation { seeds: 4, .. })));
     }
 
     #[test]

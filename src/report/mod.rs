@@ -1,5 +1,6 @@
 //! A run folder for people and for other tools: `metrics.jsonl`, TensorBoard events, `report.html`, tables.
 
+pub mod folder;
 mod html;
 mod metrics;
 mod svg;

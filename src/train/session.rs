@@ -188,7 +188,12 @@ impl<'a> Session<'a> {
     }
 
     fn record(&mut self, line: &Line) -> Result<(), TrainError> {
-        self.log.push(line)?;
+        let failed = |message: String| TrainError::Write {
+            path: self.folder.metrics(),
+            message: format!("{message} (after epoch {})", line.epoch()),
+            checkpoint: Checkpointed(self.folder.last_checkpoint()),
+        };
+        self.log.push(line).map_err(|error| failed(error.to_string()))?;
         let scalars: Vec<(String, f64)> = match line {
             Line::Epoch { loss, .. } => loss.iter().map(|(name, number)| (format!("loss/{name}"), *number)).collect(),
             Line::Evaluation { part, figures, .. } => vec![
@@ -198,11 +203,7 @@ impl<'a> Session<'a> {
             ],
         };
         for (tag, number) in scalars {
-            self.events.scalar(&tag, line.epoch(), number).map_err(|error| TrainError::Write {
-                path: self.folder.path().to_owned(),
-                message: error.to_string(),
-                checkpoint: Checkpointed(self.folder.last_checkpoint()),
-            })?;
+            self.events.scalar(&tag, line.epoch(), number).map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }

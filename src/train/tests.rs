@@ -141,6 +141,8 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     }
     let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
     assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
+    let shown = crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    assert!(shown.contains("40 of 40 epochs") && shown.contains("best.safetensors"), "{shown}");
     for name in ["pairs.parquet", "pairs.csv", "pairs.nt"] {
         let wish = Wish { entities: Some(Wanted::Unseen), ..Wish::default() };
         assert!(predict(&folder, None, &place.path().join(name), wish, &Silent).unwrap() > 30, "{name}");
