@@ -96,7 +96,7 @@ enum Command {
 /// How to show a store.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Show {
-    /// As JSON
+    /// Print JSON instead of text
     #[arg(long)]
     pub(super) json: bool,
     /// A picture of how the columns lie in the file

@@ -123,7 +123,7 @@ fn every_wrong_input_gives_one_clear_error_and_its_code() {
 #[test]
 fn shards_are_joined_by_the_command_that_is_named_in_the_help() {
     let folder = tempfile::tempdir().unwrap();
-    let store = new_store(folder.path(), 40);
+    let store = new_store(folder.path(), 3000);
     for shard in ["1/2", "2/2"] {
         embed(&store, "hashing").args(["--shard", shard]).assert().success();
     }
