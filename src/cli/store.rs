@@ -24,19 +24,19 @@ pub struct Args {
 enum Command {
     /// Show what a store holds: counts, coverage per side, provenance
     Inspect {
-        /// The store
+        /// The store to write
         path: PathBuf,
         #[command(flatten)]
         show: Show,
     },
     /// Check every value: ids and links in range, links kept on both sides, floats finite, digests
     Validate {
-        /// The store
+        /// The store to write
         path: PathBuf,
     },
     /// Add a vector column, or replace the one of this name
     AddColumn {
-        /// The store
+        /// The store to write
         path: PathBuf,
         /// The column's name, such as image
         name: String,
@@ -47,14 +47,14 @@ enum Command {
     },
     /// Remove a vector column
     DropColumn {
-        /// The store
+        /// The store to write
         path: PathBuf,
         /// The column
         name: String,
     },
     /// Write a store as a folder of several files
     Split {
-        /// The store
+        /// The store to write
         path: PathBuf,
         /// How many files
         #[arg(long)]
@@ -68,7 +68,7 @@ enum Command {
         /// The folder; or all shards, whose columns are added to the store named by --out
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// The file
+        /// The file to write
         #[arg(long)]
         out: PathBuf,
     },
@@ -76,13 +76,13 @@ enum Command {
     Convert {
         /// The foreign file
         path: PathBuf,
-        /// The store
+        /// The store to write
         #[arg(long)]
         out: PathBuf,
     },
     /// Write the vectors or the graphs for programs that do not read Parquet
     Export {
-        /// The store
+        /// The store to write
         path: PathBuf,
         /// What to write
         #[arg(long)]

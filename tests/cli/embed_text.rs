@@ -123,7 +123,10 @@ fn every_wrong_input_gives_one_clear_error_and_its_code() {
 #[test]
 fn shards_are_joined_by_the_command_that_is_named_in_the_help() {
     let folder = tempfile::tempdir().unwrap();
-    let store = new_store(folder.path(), 3000);
+    // A graph with edges: every shard holds relation vectors, whatever share of the attribute texts falls to it.
+    let store = folder.path().join("pair.parquet");
+    let mut prep = Command::new(env!("CARGO_BIN_EXE_humea"));
+    prep.args(["prep", "synthetic", "--entities", "100", "--seed", "1", "--out"]).arg(&store).assert().success();
     for shard in ["1/2", "2/2"] {
         embed(&store, "hashing").args(["--shard", shard]).assert().success();
     }
