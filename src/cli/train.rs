@@ -35,7 +35,7 @@ pub struct Args {
     /// Part of the links that are seeds, between 0 and 1
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     rate: Option<f64>,
-    /// Epochs
+    /// Epochs to train for
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
     /// Learning rate
