@@ -6,6 +6,7 @@ mod embed_text;
 mod help;
 mod prep;
 mod readme;
+mod vectors;
 
 use assert_cmd::Command;
 
