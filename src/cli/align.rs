@@ -11,7 +11,7 @@ use crate::train::predict;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Scores are CSLS; the confidence is learnt from the held-out seeds of protocol `validation` and \
-    empty without them."
+    empty without them.\n\nExample: humea align --run runs/fb15k_db15k --out pairs.csv --decoding one-to-one"
 )]
 pub struct Args {
     /// The run folder

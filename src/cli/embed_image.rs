@@ -22,6 +22,7 @@ const VGG16: &str = "timm/vgg16.tv_in1k";
 /// `/m/01abc`, `Ada_Lovelace.png` for an IRI that ends so). One that cannot be decoded is named and counted, and the run
 /// goes on.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Example: humea embed-image --store data/fb_db.parquet --images images/FB15K images/DB15K")]
 pub struct Args {
     /// The store
     #[arg(long)]

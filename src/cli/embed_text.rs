@@ -25,6 +25,7 @@ use crate::progress::Bars;
 /// sentence-transformers' layouts of them. `hashing` needs no model and no download; it knows words and parts of
 /// words, not meaning, and is for demos and tests.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Example: humea embed-text --store data/fb_db.parquet --plm bert-base-uncased")]
 pub struct Args {
     /// The store
     #[arg(long)]
@@ -67,6 +68,8 @@ pub struct Args {
 
 impl Args {
     fn embedder(&self, bars: &Bars) -> Result<Embedder, Failure> {
+        // Asked for first, so that a GPU that is not there is never passed over in silence.
+        let device = device::choose(self.device)?;
         let threads = tch::get_num_threads().max(1) as usize;
         if self.plm == "hashing" {
             return Ok(Embedder::hashing(threads));
@@ -79,7 +82,6 @@ impl Args {
             precision: self.dtype,
             batch_tokens: self.batch_tokens.map(|tokens| tokens as usize),
         };
-        let device = device::choose(self.device)?;
         let model = Hub::from_env()?.repository(&self.plm, self.revision.as_deref())?;
         Ok(Embedder::load(&model, options, device, threads, bars)?)
     }

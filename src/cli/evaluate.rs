@@ -10,7 +10,7 @@ use crate::train::run::Reopened;
 /// Rank the test links with a run's saved model
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Needs nothing but the run folder and the store. Best and last checkpoint are shown side by \
-    side; the protocol says which of them counts.")]
+    side; the protocol says which of them counts.\n\nExample: humea evaluate --run runs/fb15k_db15k --json")]
 pub struct Args {
     /// The run folder
     #[arg(long, value_name = "DIR")]

@@ -27,6 +27,9 @@ enum Ids {
 /// keys are store ids. Where several vectors belong to one entity the first wins. Pickles are read without running
 /// anything in them.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Example: humea import-vectors --store data/fb_db.parquet --modality image \\\n    --from FB15K_ImageData.h5 DB15K_ImageData.h5 --index FB15K_ImageIndex.txt DB15K_ImageIndex.txt"
+)]
 pub struct Args {
     /// The store
     #[arg(long)]

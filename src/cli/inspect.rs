@@ -12,6 +12,7 @@ use crate::progress::Bars;
 
 /// Show what a store or a run folder holds
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea inspect data/fb_db.parquet --texts 3")]
 pub struct Args {
     /// A store (a Parquet file or a folder of parts) or a run folder
     path: PathBuf,

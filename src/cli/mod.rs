@@ -59,7 +59,7 @@ enum Command {
 
 fn exit_codes() -> String {
     let lines = exit::CODES.map(|(code, _, meaning)| format!("\n  {code:>3}  {meaning}"));
-    format!("Exit codes:{}", lines.concat())
+    format!("Exit codes:{}\n\nExample: humea train --store data/fb_db.parquet --rate 0.2", lines.concat())
 }
 
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.

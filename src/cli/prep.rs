@@ -13,6 +13,7 @@ use crate::progress::Bars;
 
 /// Make a store from raw files, or from nothing
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea prep mmkb --raw data/mmkb --pair fb15k-db15k")]
 pub(super) struct Args {
     #[command(subcommand)]
     source: Source,

@@ -1,6 +1,7 @@
 //! `humea store`: look at a store, check it, and change its columns and its files.
 #![expect(clippy::print_stdout, reason = "results of a command go to standard output")]
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::progress::Bars;
 
 /// Look at a store, check it, change its columns and its files
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea store validate data/fb_db.parquet")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -23,20 +25,23 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show what a store holds: counts, coverage per side, provenance
+    #[command(after_help = "Example: humea store inspect data/fb_db.parquet --layout")]
     Inspect {
-        /// The store to write
+        /// The store to look at
         path: PathBuf,
         #[command(flatten)]
         show: Show,
     },
     /// Check every value: ids and links in range, links kept on both sides, floats finite, digests
+    #[command(after_help = "Example: humea store validate data/fb_db.parquet")]
     Validate {
-        /// The store to write
+        /// The store to check
         path: PathBuf,
     },
     /// Add a vector column, or replace the one of this name
+    #[command(after_help = "Example: humea store add-column data/fb_db.parquet image --from image.npy")]
     AddColumn {
-        /// The store to write
+        /// The store to change
         path: PathBuf,
         /// The column's name, such as image
         name: String,
@@ -46,49 +51,54 @@ enum Command {
         from: PathBuf,
     },
     /// Remove a vector column
+    #[command(after_help = "Example: humea store drop-column data/fb_db.parquet relation_text")]
     DropColumn {
-        /// The store to write
+        /// The store to change
         path: PathBuf,
-        /// The column
+        /// The column to remove
         name: String,
     },
     /// Write a store as a folder of several files
+    #[command(after_help = "Example: humea store split data/fb_db.parquet --parts 8 --out data/fb_db")]
     Split {
-        /// The store to write
+        /// The store to read
         path: PathBuf,
         /// How many files
-        #[arg(long)]
+        #[arg(long, value_name = "N")]
         parts: NonZeroUsize,
-        /// The folder [default: the store itself becomes one]
-        #[arg(long)]
+        /// The folder to write [default: the store itself becomes one]
+        #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
     /// Write a folder of parts as one file, or join the shards that `embed-text --shard` wrote
+    #[command(after_help = "Example: humea store merge data/fb_db.shard-*.parquet --out data/fb_db.parquet")]
     Merge {
         /// The folder; or all shards, whose columns are added to the store named by --out
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// The file to write
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Turn a foreign Parquet file with at least `side` and `uri` into a store
+    #[command(after_help = "Example: humea store convert theirs.parquet --out ours.parquet")]
     Convert {
         /// The foreign file
         path: PathBuf,
         /// The store to write
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Write the vectors or the graphs for programs that do not read Parquet
+    #[command(after_help = "Example: humea store export data/fb_db.parquet --format npy --out exported")]
     Export {
-        /// The store to write
+        /// The store to read
         path: PathBuf,
         /// What to write
         #[arg(long)]
         format: ExportFormat,
         /// The folder to write to
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
 }
@@ -125,9 +135,15 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         Command::Validate { path } => validate(path),
         Command::AddColumn { path, name, from } => add_column(path, name, from),
         Command::DropColumn { path, name } => Ok(store::drop_vectors(path, name)?),
-        Command::Split { path, parts, out } => Ok(store::split(path, out.as_ref().unwrap_or(path), *parts)?),
+        Command::Split { path, parts, out } => {
+            out.as_deref().map_or(Ok(()), still_free)?;
+            Ok(store::split(path, out.as_ref().unwrap_or(path), *parts)?)
+        }
         Command::Merge { paths, out } => match paths.as_slice() {
-            [folder] if folder.is_dir() => Ok(store::merge(folder, out)?),
+            [folder] if folder.is_dir() => {
+                still_free(out)?;
+                Ok(store::merge(folder, out)?)
+            }
             shards => Ok(store::join_shards(shards, out)?),
         },
         Command::Convert { path, out } => convert(path, out, bars),
@@ -171,6 +187,21 @@ pub fn show(store: &Store, how: Show) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A place for a new store where something lies already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} exists already; remove it, or name another place with --out")]
+struct Taken(String);
+
+impl Fault for Taken {
+    fn kind(&self) -> Kind {
+        Kind::Output
+    }
+}
+
+fn still_free(out: &Path) -> Result<(), Taken> {
+    if out.exists() { Err(Taken(out.display().to_string())) } else { Ok(()) }
+}
+
 /// A store in which not all is well.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {}; write the store anew from its sources", findings.join("; "))]
@@ -198,14 +229,9 @@ fn validate(path: &Path) -> Result<(), Failure> {
 fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
     let provenance = Provenance { source: from.display().to_string(), ..Provenance::default() };
     if from.extension().is_some_and(|extension| extension == "npy") {
-        let read = |source| StoreError::Read { path: from.to_owned(), source };
-        let (width, matrix) = store::read_matrix(from).map_err(read)?;
-        let (rows, values) = store::present_rows(width, &matrix);
-        let given = matrix.len() / width.max(1);
         let entities = Store::open(path)?.entities();
-        if given != entities {
-            return Err(StoreError::Shape { name: name.to_owned(), rows: entities, width, values: matrix.len() }.into());
-        }
+        let (width, matrix) = read_matrix(from, entities)?;
+        let (rows, values) = store::present_rows(width, &matrix);
         return Ok(store::put_vectors(
             path,
             &[NewVectors { name, width, rows: &rows, values: &values, provenance: &provenance }],
@@ -214,7 +240,20 @@ fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
     Ok(store::copy_vectors(path, name, from)?)
 }
 
+/// The matrix in a NumPy file, which must have a row for each entity.
+fn read_matrix(from: &Path, entities: usize) -> Result<(usize, Vec<f32>), StoreError> {
+    let wrong = |reason: String| StoreError::Matrix { path: from.to_owned(), reason, entities };
+    let (width, matrix) = store::read_matrix(from).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => wrong(source.to_string()),
+        io::ErrorKind::UnexpectedEof => wrong("it is cut short".to_owned()),
+        _ => StoreError::Read { path: from.to_owned(), source },
+    })?;
+    let rows = matrix.len() / width.max(1);
+    if rows == entities { Ok((width, matrix)) } else { Err(wrong(format!("it has {rows} rows"))) }
+}
+
 fn convert(path: &Path, out: &Path, bars: &Bars) -> Result<(), Failure> {
+    still_free(out)?;
     let done = store::convert(path, out)?;
     for (what, columns) in [("made up", &done.filled), ("left out", &done.left_out), ("vectors", &done.vectors)] {
         if !columns.is_empty() {

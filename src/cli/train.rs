@@ -9,7 +9,7 @@ use crate::pipeline::{Flag, Layers};
 use crate::progress::Bars;
 use crate::report::text;
 use crate::train::run;
-use crate::train::run_folder::Existing;
+use crate::train::run_folder::{Existing, RunFolder};
 
 /// Train HUMEA on a store
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
     /// Learning rate
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Links in one block of the contrastive losses
     #[arg(long, value_name = "N")]
@@ -103,6 +103,10 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         (_, true) => Existing::Replace,
         _ => Existing::Refuse,
     };
+    if let (true, Some(dir)) = (args.resume && config.data.store.as_os_str().is_empty(), &args.run_dir) {
+        // Without a store in any layer there is nothing but the folder to go on with.
+        RunFolder::open(dir)?;
+    }
     let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, bars)?;
     println!("{}run: {}", text::summary(&summary), folder.path().display());
     Ok(())

@@ -52,7 +52,7 @@ pub enum InputsError {
         part: f64,
     },
     /// A file of links cannot be read.
-    #[error("cannot read the links {path}: {source}", path = path.display())]
+    #[error("cannot read the links {path}: {source}; check the path", path = path.display())]
     ReadLinks {
         /// The file.
         path: PathBuf,

@@ -83,6 +83,9 @@ pub fn read(path: &Path, left: usize, entities: usize) -> Result<Vec<Link>, Inpu
         Some("npy") => npy(&bytes(path)?).map_err(|message| malformed(path, message))?,
         _ => text(&bytes(path)?).map_err(|message| malformed(path, message))?,
     };
+    if links.is_empty() {
+        return Err(malformed(path, "no links in it".to_owned()));
+    }
     let wrong = |[l, r]: &Link| *l as usize >= left || (*r as usize) < left || *r as usize >= entities;
     match links.iter().position(wrong) {
         None => Ok(links),
@@ -100,6 +103,8 @@ pub fn read(path: &Path, left: usize, entities: usize) -> Result<Vec<Link>, Inpu
 fn of_table(path: &Path, error: TableError) -> InputsError {
     match error {
         TableError::Open { path, source } => InputsError::ReadLinks { path, source },
+        TableError::Parquet { source, .. } => malformed(path, source.to_string()),
+        TableError::Columns { found, .. } => malformed(path, found),
         other => malformed(path, other.to_string()),
     }
 }
@@ -253,6 +258,8 @@ mod tests {
             Err(InputsError::Links { .. } | InputsError::WrongSides { .. })
         ));
         assert!(matches!(read_as("l.tsv", b"1 101\n101 1\n"), Err(InputsError::WrongSides { number: 2, .. })));
-        assert!(matches!(read_as("l.parquet", b"garbage"), Err(InputsError::Links { .. })));
+        for (name, bytes) in [("l.parquet", &b"garbage"[..]), ("l.tsv", b""), ("l.tsv", b"left right\n")] {
+            assert!(matches!(read_as(name, bytes), Err(InputsError::Links { .. })), "{name}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The configuration, typed. Each section sits beside what uses it; this file only composes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_process::split;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ConfigError;
 use crate::align::AlignConfig;
 use crate::device::Wanted;
 use crate::eval::EvalConfig;
@@ -155,6 +156,22 @@ pub struct Sweep {
 }
 
 impl Config {
+    /// The store, which nothing can be trained without.
+    ///
+    /// # Errors
+    /// If none is named.
+    pub fn store(&self) -> Result<&Path, ConfigError> {
+        if !self.data.store.as_os_str().is_empty() {
+            return Ok(&self.data.store);
+        }
+        let message = "no store is named; give --store PATH, or set the key (`humea prep` makes a store)";
+        Err(ConfigError::Value {
+            place: format!("run `{}`", self.run.name),
+            key: "data.store".to_owned(),
+            message: message.to_owned(),
+        })
+    }
+
     /// The configuration as TOML, as the run folder keeps it.
     ///
     /// # Errors

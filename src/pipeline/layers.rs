@@ -29,7 +29,7 @@ pub struct Flag {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
-    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    #[error("cannot read the configuration {path}: {source}; name a file such as pipelines/demo.toml", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// A file is not TOML.
-    #[error("{path}, line {line}: not TOML: {message}", path = path.display())]
+    #[error("{path}, line {line}: not TOML: {message}; pipelines/defaults.toml shows every key", path = path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -163,7 +163,7 @@ impl Layers {
             return Err(ConfigError::Circular { path: file.to_owned() });
         }
         above.push(whole);
-        let mut table = parse(file, &std::fs::read_to_string(file).map_err(read)?)?;
+        let mut table = parse(file, &text(file, std::fs::read(file).map_err(read)?)?)?;
         match table.remove("extends") {
             None => {}
             Some(Value::String(parent)) => {
@@ -287,6 +287,13 @@ fn bare_value(text: &str) -> Value {
     parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        ConfigError::Syntax { path: path.to_owned(), line, message: "not UTF-8 text".to_owned() }
+    })
+}
+
 fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|error| {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -366,8 +373,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_trained_with_is_refused() {
+        for key in
+            ["epochs = 0", "batch_size = 0", "evaluate_every = 0", "checkpoint_every = 0", "lr = -1.0", "lr = nan"]
+        {
+            let text = error_of(&format!("[train]\n{key}\n"));
+            assert!(text.contains(key.split(' ').next().unwrap_or_default()), "{text}");
+        }
+        let unnamed = Layers::defaults().unwrap().config().unwrap().store().unwrap_err().to_string();
+        assert!(unnamed.contains("`data.store`") && unnamed.contains("--store"), "{unnamed}");
+    }
+
+    #[test]
     fn the_other_mistakes_are_named() {
         assert!(error_of("[train\n").contains("line 1"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"# a line\n\xff\n").unwrap();
+        let binary = Layers::of(Some(file.path()), &[], &[]).unwrap_err();
+        assert!(matches!(binary, ConfigError::Syntax { line: 2, .. }), "{binary}");
         assert!(error_of("train = 3\n").contains("section"));
         assert!(error_of("[train.epochs]\na = 1\n").contains("value"));
         let missing = Layers::of(Some(Path::new("no/such.toml")), &[], &[]).unwrap_err();

@@ -118,6 +118,7 @@ pub fn plan(files: &[PathBuf], sets: &[String], out: &Path) -> Result<Plan, Swee
         plan.variants.extend(variants(file, sets, out)?);
     }
     for variant in &plan.variants {
+        variant.config.store()?;
         for stage in stages::preparation(&variant.config) {
             if !plan.preparation.contains(&stage) {
                 plan.preparation.push(stage);
@@ -345,6 +346,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_names_no_store_is_refused_before_anything_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = plan(&[file(folder.path(), "")], &[], folder.path()).unwrap_err();
+        assert!(matches!(refused, SweepError::Config(_)) && refused.to_string().contains("data.store"), "{refused}");
+    }
+
+    #[test]
     fn a_sweep_over_an_unknown_key_or_with_uneven_figures_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let of = |text: &str| variants(&file(folder.path(), text), &[], Path::new("runs")).unwrap_err();
@@ -356,7 +364,8 @@ mod tests {
     #[test]
     fn what_did_not_finish_is_a_row_and_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = plan(&[file(folder.path(), "")], &[], folder.path()).unwrap();
+        let stored = file(folder.path(), "[data]\nstore = \"some.parquet\"\n");
+        let plan = plan(&[stored], &[], folder.path()).unwrap();
         let outcome = Outcome { table: Table(plan.variants.iter().map(row).collect()), logs: folder.path().into() };
         assert_eq!(outcome.table.0[0].state, "failed");
         assert!(matches!(outcome.check(), Err(SweepError::Failed { failed: 1, all: 1, .. })));

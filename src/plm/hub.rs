@@ -33,7 +33,7 @@ pub use settings::Hub;
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// A path that is no folder.
-    #[error("there is no folder {0}; name a folder with a model, or a repository of the Hub such as bert-base-uncased")]
+    #[error("there is no {0}; name a folder with a model, or a repository of the Hub such as bert-base-uncased")]
     NoFolder(String),
     /// A name that no repository can have.
     #[error("{0:?} is neither a folder nor a name a repository can have (\"name\" or \"owner/name\")")]
@@ -94,7 +94,7 @@ pub enum HubError {
     /// The Hub cannot be reached.
     #[error(
         "cannot reach the Hub at {endpoint} for {name}/{file}: {reason}; without a network, fetch the model elsewhere \
-         (`hf download {name}`) and give --plm its folder"
+         (`hf download {name}`) and name its folder instead"
     )]
     Unreachable {
         /// Where it was asked for.
@@ -183,6 +183,9 @@ impl Fault for HubError {
     }
 }
 
+/// A name that ends so is meant as a file, not as a repository.
+const WEIGHT_FILES: [&str; 4] = ["safetensors", "bin", "pt", "pth"];
+
 /// A pretrained model's files.
 #[derive(Debug)]
 pub struct Repository {
@@ -214,7 +217,9 @@ impl Hub {
         if folder.is_dir() {
             return Ok(Repository { place: Place::Folder(folder) });
         }
-        if folder.is_absolute() || name.starts_with('.') || name.starts_with('~') || name.matches('/').count() > 1 {
+        let weights = folder.extension().is_some_and(|end| WEIGHT_FILES.iter().any(|of| end == *of));
+        let path = folder.is_absolute() || name.starts_with(['.', '~']) || name.matches('/').count() > 1;
+        if path || weights {
             return Err(HubError::NoFolder(name.to_owned()));
         }
         if !is_repository_name(name) {

@@ -65,7 +65,7 @@ pub fn train(
     existing: Existing,
     observer: &dyn Observer,
 ) -> Result<(RunFolder, Summary), TrainError> {
-    let store = Store::open(&config.data.store)?;
+    let store = Store::open(config.store()?)?;
     let device = device::choose(config.run.device)?;
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);

@@ -22,7 +22,7 @@ const DEEPEST: usize = 16;
 #[non_exhaustive]
 pub enum PictureError {
     /// The folder cannot be read.
-    #[error("cannot read the folder of images {}: {source}", path.display())]
+    #[error("cannot read the folder of images {}: {source}; --images names folders", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,

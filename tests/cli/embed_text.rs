@@ -103,7 +103,7 @@ fn every_wrong_input_gives_one_clear_error_and_its_code() {
     let cases: [(&str, &[&str], i32, &str); 9] = [
         (hostile, &[], 4, "was not run"),
         ("nobody/nothing", &[], 7, "HF_HUB_OFFLINE is set"),
-        ("./nowhere", &[], 3, "there is no folder"),
+        ("./nowhere", &[], 3, "there is no ./nowhere"),
         (folder.path().to_str().unwrap(), &[], 3, "has no config.json"),
         (bert, &["--layer", "9"], 5, "2 layers"),
         (bert, &["--max-length", "2"], 5, "leaves no room"),

@@ -45,6 +45,23 @@ fn the_binary_shows_the_help_of_every_command() {
     }
 }
 
+/// The command line after "Example: ", which may go on in further lines.
+fn example(command: &Command) -> Option<Vec<String>> {
+    let help = command.get_after_help()?.to_string();
+    let line = help.split_once("Example: ")?.1.replace("\\\n", " ");
+    Some(line.lines().next()?.split_whitespace().map(str::to_owned).collect())
+}
+
+#[test]
+fn every_help_ends_in_an_example_that_the_command_takes() {
+    for (path, command) in every_command() {
+        let line = example(&command).unwrap_or_else(|| panic!("humea {} has no example", path.join(" ")));
+        let shown = line.join(" ");
+        assert!(shown.starts_with(format!("humea {}", path.join(" ")).trim_end()), "{path:?}: {shown}");
+        Cli::command().try_get_matches_from(line).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    }
+}
+
 #[test]
 fn names_are_verbs_and_flags_are_spelled_with_hyphens() {
     for (path, command) in every_command() {

@@ -7,6 +7,7 @@ mod help;
 mod prep;
 mod readme;
 mod vectors;
+mod wrong_input;
 
 use assert_cmd::Command;
 

@@ -27,7 +27,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file has no Parquet footer that can be read.
-    #[error("{path} is not a Parquet file that can be read: {source}")]
+    #[error("{path} is not a Parquet file that can be read: {source}; name a store, whole, as `humea prep` makes one")]
     NotParquet {
         /// The file.
         path: PathBuf,
@@ -166,6 +166,16 @@ pub enum StoreError {
         /// The column.
         name: String,
     },
+    /// A file that should hold one vector for each entity.
+    #[error("{path}: {reason}; expected a NumPy matrix with a row for each entity, {entities} in id order, as `<f4`")]
+    Matrix {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+        /// Entities of the store.
+        entities: usize,
+    },
     /// More entities than ids.
     #[error("{entities} entities are more than a store can number (2^32 - 1)")]
     TooMany {
@@ -229,6 +239,7 @@ impl Fault for StoreError {
             | Self::Decode { .. }
             | Self::Content { .. }
             | Self::Shape { .. }
+            | Self::Matrix { .. }
             | Self::VectorRows { .. }
             | Self::TooMany { .. }
             | Self::Pair { .. } => Kind::Data,

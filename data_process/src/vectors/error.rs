@@ -13,7 +13,7 @@ use super::pickle::PickleError;
 #[non_exhaustive]
 pub enum VectorError {
     /// A file cannot be opened or read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}; check the path", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,8 @@ pub enum VectorError {
     },
     /// The file's name and first bytes do not say what it is.
     #[error(
-        "{}: the format is not known; name it .h5, .pkl, .pt, .npy, .npz, .safetensors, .parquet or .arrow", path.display()
+        "{}: its first bytes are not those of HDF5, pickle, torch, npy, npz, safetensors, Parquet or Arrow; is it whole, \
+         and a file of vectors?", path.display()
     )]
     UnknownFormat {
         /// The file.
@@ -216,9 +217,7 @@ impl Fault for VectorError {
     fn kind(&self) -> Kind {
         match self {
             Self::Open { .. } => Kind::Input,
-            Self::UnknownFormat { .. } | Self::Missing { .. } | Self::Ambiguous { .. } | Self::SidesNeedTwo { .. } => {
-                Kind::Configuration
-            }
+            Self::Missing { .. } | Self::Ambiguous { .. } | Self::SidesNeedTwo { .. } => Kind::Configuration,
             Self::Torch(error) => error.kind(),
             Self::Interrupted => Kind::Interrupted,
             _ => Kind::Data,

@@ -11,6 +11,7 @@ use crate::progress::Bars;
 
 /// A folder in the layout of DBP15K (`ent_ids_1`, `triples_1`, …) or OpenEA
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea prep id-files data/dbp15k/zh_en --out data/zh_en.parquet")]
 pub(super) struct Args {
     /// Folder that holds the files
     #[arg(value_name = "DIR")]

@@ -12,6 +12,7 @@ use crate::progress::Bars;
 
 /// FB15K with DB15K or YAGO15K, as their authors publish them
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea prep mmkb --download --pair fb15k-yago15k")]
 pub(super) struct Args {
     /// Folder that holds FB15K/, DB15K/ and YAGO15K/
     #[arg(long, value_name = "DIR", default_value = "data/mmkb")]

@@ -19,7 +19,7 @@ pub(super) enum OutputError {
     )]
     Exists(PathBuf),
     /// The folder it should lie in cannot be made.
-    #[error("cannot make the folder {path}: {source}")]
+    #[error("cannot make the folder {path}: {source}; --out names another place")]
     Folder {
         /// The folder.
         path: PathBuf,

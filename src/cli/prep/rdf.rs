@@ -13,6 +13,7 @@ use crate::progress::Bars;
 /// Objects that are entities become edges, literals become attribute values; owl:sameAs and skos:exactMatch between the
 /// two graphs become links; labels are kept apart.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea prep rdf --left a.nt.gz --right b.ttl --links same_as.nt --out data/ab.parquet")]
 pub(super) struct Args {
     /// The left graph
     #[arg(long, value_name = "FILE")]

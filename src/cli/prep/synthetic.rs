@@ -12,6 +12,7 @@ use crate::progress::Bars;
 
 /// Two graphs grown from one hidden world, with noise and all modalities; shares are between 0 and 1
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: humea prep synthetic --entities 1000 --seed 7 --out data/world.parquet")]
 pub(super) struct Args {
     /// Entities in each graph, 100 to 10,000,000
     #[arg(long, value_name = "N")]
