@@ -70,23 +70,82 @@ impl Estimator {
         (self.mean.forward(x, frozen), self.log_variance.forward(x, frozen).tanh())
     }
 
-    /// The bound on the mutual information of expert outputs `x` and `y`, both `[n, D]`: a scalar.
-    /// `permutation` `[n]` pairs each `x` with another's `y`. The estimator itself gets no gradient.
-    pub fn upper_bound(&self, x: &Tensor, y: &Tensor, permutation: &Tensor) -> Tensor {
-        let (mean, log_variance) = self.predict(x, true);
-        let precision = (-log_variance).exp();
-        let positive = (&mean - y).square();
-        let negative = (&mean - y.index_select(0, permutation)).square();
-        ((negative - positive) * precision).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float).mean(Kind::Float)
-            / 2.0
+    /// The bound on the mutual information of two experts' `outputs` `[n, 2·D]`, a scalar, and its gradient in them,
+    /// `[n, 2·D]`. `permutation` `[n]` pairs each output of the first expert with another entity's of the second. The
+    /// estimator itself gets no gradient.
+    pub fn upper_bound(&self, outputs: &Tensor, permutation: &Tensor) -> (Tensor, Tensor) {
+        let [_, all] = halves(outputs);
+        let mut sum = Sum::over(outputs);
+        let (mut direct, mut permuted) = (Vec::new(), Vec::new());
+        for (start, length) in blocks(outputs) {
+            let [x, y] = halves(&outputs.narrow(0, start, length)).map(|half| leaf(&half));
+            let other = leaf(&all.index_select(0, &permutation.narrow(0, start, length)));
+            let (mean, log_variance) = self.predict(&x, true);
+            let spread = (&mean - &other).square() - (&mean - &y).square();
+            sum.add(&(spread * (-log_variance).exp()));
+            direct.push(Tensor::cat(&[x.grad(), y.grad()], 1));
+            permuted.push(other.grad());
+        }
+        let gradient = Tensor::cat(&direct, 0);
+        let back = permutation.argsort(0, false);
+        let [_, mut second] = halves(&gradient);
+        second += Tensor::cat(&permuted, 0).index_select(0, &back);
+        (sum.value, gradient)
     }
 
-    /// What the estimator itself minimises, given gradient-free outputs: a scalar.
-    pub fn learning_loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
-        let (mean, log_variance) = self.predict(x, false);
-        let squared = (mean - y).square() * (-log_variance).exp();
-        squared.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float).mean(Kind::Float) / 2.0
+    /// What the estimator itself minimises, given two experts' `outputs` `[n, 2·D]`: a scalar. `share` of its gradient
+    /// is added to the estimator's parameters.
+    pub fn learn(&self, outputs: &Tensor, share: f64) -> Tensor {
+        let mut sum = Sum { share, ..Sum::over(outputs) };
+        for (start, length) in blocks(outputs) {
+            let [x, y] = halves(&outputs.narrow(0, start, length));
+            let (mean, log_variance) = self.predict(&x, false);
+            sum.add(&((mean - y).square() * (-log_variance).exp()));
+        }
+        sum.value
     }
+}
+
+/// Half the mean over all rows of the sum over the columns, gathered block by block.
+struct Sum {
+    value: Tensor,
+    rows: f64,
+    /// Part of the gradient that is wanted.
+    share: f64,
+}
+
+impl Sum {
+    fn over(outputs: &Tensor) -> Self {
+        let value = Tensor::zeros([0_i64; 0], (Kind::Float, outputs.device()));
+        Self { value, rows: outputs.size()[0] as f64, share: 1.0 }
+    }
+
+    /// Adds a block `[b, D]` and runs it backwards.
+    fn add(&mut self, block: &Tensor) {
+        let part = block.sum(Kind::Float) / (2.0 * self.rows);
+        self.value += part.detach();
+        (part * self.share).backward();
+    }
+}
+
+/// Rows of which everything the estimator computes on the way stays in a CPU's cache.
+const ROWS: i64 = 2048;
+
+/// Start and length of each block of rows; on a GPU all rows are one.
+fn blocks(outputs: &Tensor) -> impl Iterator<Item = (i64, i64)> + use<> {
+    let rows = outputs.size()[0];
+    let length = if outputs.device().is_cuda() { rows.max(1) } else { ROWS };
+    (0..rows).step_by(length as usize).map(move |start| (start, length.min(rows - start)))
+}
+
+/// Both experts' outputs, `[n, D]` each.
+fn halves(outputs: &Tensor) -> [Tensor; 2] {
+    let width = outputs.size()[1] / 2;
+    [outputs.narrow(1, 0, width), outputs.narrow(1, width, width)]
+}
+
+fn leaf(tensor: &Tensor) -> Tensor {
+    tensor.detach().set_requires_grad(true)
 }
 
 #[cfg(test)]

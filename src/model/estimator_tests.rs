@@ -20,11 +20,30 @@ fn golden_bound_and_learning_loss() {
         }
     }
     parameters.assign(&values, std::path::Path::new("club")).unwrap();
-    let (x, y) = (figures.leaf("z1"), figures.leaf("z2"));
-    let bound = estimator.upper_bound(&x, &y, &figures.get("permutation"));
+    let outputs = Tensor::cat(&[figures.get("z1"), figures.get("z2")], 1);
+    let (bound, gradient) = estimator.upper_bound(&outputs, &figures.get("permutation"));
     figures.assert_value("upper_bound", &bound);
-    bound.backward();
-    figures.assert_gradient("z1", &x);
-    figures.assert_gradient("z2", &y);
-    figures.assert_value("learning_loss", &estimator.learning_loss(&x.detach(), &y.detach()));
+    for (name, half) in ["z1", "z2"].into_iter().zip(halves(&gradient)) {
+        figures.assert_gradient_is(name, &half);
+    }
+    figures.assert_value("learning_loss", &estimator.learn(&outputs, 1.0));
+}
+
+#[test]
+fn blocks_add_up_to_the_whole() {
+    let mut parameters = Parameters::default();
+    let mut stream = crate::noise::Randomness::Seeded(3).stream(crate::noise::Purpose::Parameters, None, 0);
+    let estimator = Estimator::new(Modality::Image, 4, &mut parameters, &mut stream, Device::Cpu);
+    let rows = 2 * ROWS + 17;
+    let outputs = noise::normal(&mut stream, &[rows, 8], 1.0);
+    let permutation = Tensor::randperm(rows, (Kind::Int64, Device::Cpu));
+    let whole = leaf(&outputs);
+    let [x, y] = halves(&whole);
+    let (mean, log_variance) = estimator.predict(&x, true);
+    let spread = (&mean - y.index_select(0, &permutation)).square() - (&mean - &y).square();
+    let expected = (spread * (-log_variance).exp()).sum(Kind::Float) / (2.0 * rows as f64);
+    expected.backward();
+    let (bound, gradient) = estimator.upper_bound(&outputs, &permutation);
+    assert!((bound - expected).abs().double_value(&[]) < 1e-6);
+    assert!((gradient - whole.grad()).abs().max().double_value(&[]) < 1e-7);
 }

@@ -310,16 +310,13 @@ impl Trainer {
         let Some(((experts, estimator), rows)) = parts else {
             return Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
         };
-        let outputs = outputs.set_requires_grad(true);
-        let [x, y] = halves(&outputs);
         let permutation =
-            self.randomness.permutation(Purpose::Permutation, modality, epoch, x.size()[0], self.device());
-        let bound = estimator.upper_bound(&x, &y, &permutation) / count;
+            self.randomness.permutation(Purpose::Permutation, modality, epoch, outputs.size()[0], self.device());
+        let (bound, gradient) = estimator.upper_bound(&outputs, &permutation);
         if self.config.loss.lambda_decoupling != 0.0 {
-            (&bound * self.config.loss.lambda_decoupling).backward();
-            experts.pull_pair(rows, pair, &outputs.grad());
+            experts.pull_pair(rows, pair, &(gradient * (self.config.loss.lambda_decoupling / count)));
         }
-        bound.detach()
+        bound / count
     }
 
     fn with_experts(&self) -> impl Iterator<Item = Modality> + '_ {
@@ -352,10 +349,8 @@ impl Trainer {
         for modality in &with_experts {
             let Some((pair, outputs)) = self.expert_outputs(*modality, epoch + 1, gathered) else { continue };
             let Some((_, estimator)) = self.model.decoupled(*modality) else { continue };
-            let [x, y] = halves(&outputs);
-            let loss = estimator.learning_loss(&x, &y) / with_experts.len() as f64;
-            loss.backward();
-            sum += loss.detach();
+            let share = 1.0 / with_experts.len() as f64;
+            sum += estimator.learn(&outputs, share) * share;
             if self.config.loss.decoupled == DecoupledEntities::All {
                 self.ahead[*modality] = Some(Ahead { epoch: epoch + 1, pair, outputs });
             }
@@ -392,12 +387,6 @@ impl Leaves {
             }
         }
     }
-}
-
-/// Both experts' outputs, `[n, D]` each.
-fn halves(outputs: &Tensor) -> [Tensor; 2] {
-    let width = outputs.size()[1] / 2;
-    [outputs.narrow(1, 0, width), outputs.narrow(1, width, width)]
 }
 
 fn leaf(tensor: &Tensor) -> Tensor {
