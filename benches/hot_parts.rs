@@ -6,7 +6,8 @@ mod synthetic;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use humea::loss::contrastive::contrastive;
-use humea::loss::distillation::{Reduction, distillation};
+use humea::loss::distillation::{Reduction, Teacher};
+use humea::loss::joint::Joint;
 use humea::loss::similarity::{Masks, Similarities, normalise};
 use humea::modality::Modality;
 use synthetic::WIDTH;
@@ -44,21 +45,24 @@ fn experts(criterion: &mut Criterion) {
 
 fn losses(criterion: &mut Criterion) {
     let (size, modalities) = (512, 6);
-    let z = normalise(&Tensor::randn([modalities, 2 * size, WIDTH], (Kind::Float, Device::Cpu)));
-    let z = z.set_requires_grad(true);
-    let weights = Tensor::full([modalities], 0.3, (Kind::Float, Device::Cpu));
-    let left = Tensor::arange(size, (Kind::Int64, Device::Cpu));
-    let right = &left + size;
-    let norm = Tensor::full([size], weights.norm().double_value(&[]), (Kind::Float, Device::Cpu));
+    let float = (Kind::Float, Device::Cpu);
+    let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([modalities, size, WIDTH], float)));
+    let weights = Tensor::full([modalities], 0.1, float);
     let masks = Masks::identity(size, Device::Cpu);
     criterion.bench_function("losses of one block, forward and backward", |bencher| {
         bencher.iter(|| {
-            let cosines = Similarities::of_block(&z, &left, &right);
-            let joint = cosines.joint(&weights, &norm, &norm);
-            let all = contrastive(&cosines, &masks, 0.1).sum(Kind::Float)
-                + contrastive(&joint, &masks, 0.1).sum(Kind::Float)
-                + distillation(&cosines, &joint, &masks, 4.0, Reduction::Mean).sum(Kind::Float);
-            all.backward();
+            let cosines = Similarities::of_block(&left, &right);
+            let joint = Joint::of(&cosines, &weights, [(); 2].map(|()| Tensor::ones([modalities, size], float)));
+            let (_, of_joint) = contrastive(&joint.cosines, &masks, 0.1);
+            let _ = joint.pull(&of_joint, &cosines);
+            let teacher = Teacher::new(&joint.cosines, &masks, 4.0);
+            for modality in 0..modalities {
+                let own = cosines.of(modality);
+                let (_, first) = contrastive(&own, &masks, 0.1);
+                let (_, second) = teacher.distil(&own, Reduction::Mean);
+                let side = |of: &Tensor| of.narrow(0, modality, 1);
+                let _ = first.zip(&second, |a, b| a + b).pull(&side(&left), &side(&right));
+            }
         });
     });
 }

@@ -2,14 +2,19 @@
 
 use tch::{Kind, Tensor};
 
+use super::odds::Odds;
 use super::similarity::{Masks, Similarities};
 
 /// The loss of each modality, `[M]`: the mean over the block and over both directions of −log softmax at the
-/// counterpart.
-pub fn contrastive(similarities: &Similarities, masks: &Masks, temperature: f64) -> Tensor {
-    let [forward, backward] = similarities.logits(masks, temperature).map(|logits| {
-        let targets = logits.log_softmax(2, Kind::Float).diagonal(0, 1, 2);
-        -targets.mean_dim([1_i64].as_slice(), false, Kind::Float)
-    });
-    (forward + backward) / 2.0
+/// counterpart; and its gradient in the cosines.
+pub fn contrastive(cosines: &Similarities, masks: &Masks, temperature: f64) -> (Tensor, Similarities) {
+    let pairs = cosines.left_right.size()[1] as f64;
+    let odds = Odds::new(cosines, masks, temperature);
+    let found = (cosines.left_right.diagonal(0, 1, 2) - 1.0).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+    let loss = odds.log_sums() / (2.0 * pairs) - found / (temperature * pairs);
+    let scale = 1.0 / (2.0 * pairs * temperature);
+    let gradient = odds.shares().map(|shares| shares * scale);
+    let mut own = gradient.left_right.diagonal(0, 1, 2);
+    own -= 2.0 * scale;
+    (loss, gradient)
 }

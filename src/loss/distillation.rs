@@ -1,8 +1,9 @@
 //! Unimodal distillation: each modality's distribution over a block is drawn towards the joint's.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::odds::Odds;
 use super::similarity::{Masks, Similarities};
 
 /// How the divergences of a block become one number.
@@ -15,25 +16,38 @@ pub enum Reduction {
     Sum,
 }
 
-/// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged. The teacher `[1, B, B]` gets no gradient.
-pub fn distillation(
-    students: &Similarities,
-    teacher: &Similarities,
-    masks: &Masks,
+/// The joint's distribution over a block, computed once for all its students.
+#[derive(Debug)]
+pub struct Teacher<'a> {
+    cosines: &'a Similarities,
+    masks: &'a Masks,
+    odds: Odds,
+    shares: Similarities,
     temperature: f64,
-    reduction: Reduction,
-) -> Tensor {
-    let students = students.logits(masks, temperature);
-    let teachers = teacher.detach().logits(masks, temperature);
-    let [forward, backward] = [0, 1].map(|direction: usize| {
-        let student = students[direction].log_softmax(2, Kind::Float);
-        let teacher = teachers[direction].log_softmax(2, Kind::Float);
-        // A masked logit is very low but finite, so that its share of the divergence is 0 and not 0·∞.
-        let divergence = teacher.exp() * (teacher - student);
-        match reduction {
-            Reduction::Mean => divergence.mean_dim([1_i64, 2].as_slice(), false, Kind::Float),
-            Reduction::Sum => divergence.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float),
-        }
-    });
-    (forward + backward) / 2.0
+}
+
+impl<'a> Teacher<'a> {
+    /// From the joint's cosines, `[1, B, B]` each.
+    pub fn new(cosines: &'a Similarities, masks: &'a Masks, temperature: f64) -> Self {
+        let odds = Odds::new(cosines, masks, temperature);
+        let shares = odds.shares();
+        Self { cosines, masks, odds, shares, temperature }
+    }
+
+    /// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged; and its gradient in the students'
+    /// cosines. The teacher gets none.
+    pub fn distil(&self, students: &Similarities, reduction: Reduction) -> (Tensor, Similarities) {
+        let odds = Odds::new(students, self.masks, self.temperature);
+        let pairs = students.left_right.size()[1] as f64;
+        let scale = match reduction {
+            Reduction::Mean => 1.0 / (4.0 * pairs * pairs),
+            Reduction::Sum => 0.5,
+        };
+        // Σ p·(log p − log q), where log p − log q = (cos_p − cos_q)/τ − log(sum_p / sum_q).
+        let apart = self.cosines.zip(students, |teacher, student| (teacher - student) / self.temperature);
+        let divergence = self.shares.dot(&apart) - self.odds.log_ratio(&odds);
+        let gradient =
+            odds.shares().zip(&self.shares, |student, teacher| (student - teacher) * (scale / self.temperature));
+        (divergence * scale, gradient)
+    }
 }

@@ -1,19 +1,28 @@
 //! The losses against the reference figures.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::contrastive::contrastive;
-use super::distillation::{Reduction, distillation};
+use super::distillation::{Reduction, Teacher};
 use super::similarity::{Masks, Similarities, normalise};
 use super::uncertainty::weigh;
 use crate::golden::Figures;
 
-/// Cosines of the recorded links in `embedding` `[n, D]`, as one modality.
-fn cosines(figures: &Figures, embedding: &Tensor) -> (Similarities, Masks) {
+/// The unit vectors of the recorded links' left and right entities in `embedding` `[n, D]`, as one modality.
+fn sides(figures: &Figures, embedding: &Tensor) -> [Tensor; 2] {
     let links = figures.get("links");
-    let z = normalise(embedding).unsqueeze(0);
-    let similarities = Similarities::of_block(&z, &links.select(1, 0), &links.select(1, 1));
-    (similarities, Masks::identity(links.size()[0], Device::Cpu))
+    [0, 1].map(|side| normalise(&embedding.index_select(0, &links.select(1, side))).unsqueeze(0))
+}
+
+fn masks(figures: &Figures) -> Masks {
+    Masks::identity(figures.get("links").size()[0], Device::Cpu)
+}
+
+/// Runs the gradient of the cosines of `sides` down to what they were made from.
+fn pull(gradient: &Similarities, sides: &[Tensor; 2]) {
+    for (side, gradient) in sides.iter().zip(gradient.pull(&sides[0].detach(), &sides[1].detach())) {
+        (side * gradient).sum(Kind::Float).backward();
+    }
 }
 
 #[test]
@@ -21,10 +30,11 @@ fn golden_contrastive() {
     for name in ["contrastive_tau0.05", "contrastive_tau0.1"] {
         let figures = Figures::read(name);
         let embedding = figures.leaf("embedding");
-        let (similarities, masks) = cosines(&figures, &embedding);
-        let loss = contrastive(&similarities, &masks, figures.get("tau").double_value(&[])).squeeze();
-        figures.assert_value("loss", &loss);
-        loss.backward();
+        let sides = sides(&figures, &embedding);
+        let cosines = Similarities::of_block(&sides[0].detach(), &sides[1].detach());
+        let (loss, gradient) = contrastive(&cosines, &masks(&figures), figures.get("tau").double_value(&[]));
+        figures.assert_value("loss", &loss.squeeze());
+        pull(&gradient, &sides);
         figures.assert_gradient("embedding", &embedding);
     }
 }
@@ -33,15 +43,33 @@ fn golden_contrastive() {
 fn golden_distillation() {
     for (name, reduction) in [("distillation_mean", Reduction::Mean), ("distillation_sum", Reduction::Sum)] {
         let figures = Figures::read(name);
-        let (student, teacher) = (figures.leaf("student"), figures.get("teacher"));
-        let (students, masks) = cosines(&figures, &student);
-        let (teachers, _) = cosines(&figures, &teacher);
+        let student = figures.leaf("student");
+        let students = sides(&figures, &student);
+        let [left, right] = sides(&figures, &figures.get("teacher"));
+        let (teacher, masks) = (Similarities::of_block(&left, &right), masks(&figures));
+        let cosines = Similarities::of_block(&students[0].detach(), &students[1].detach());
+        let (loss, gradient) = Teacher::new(&teacher, &masks, 4.0).distil(&cosines, reduction);
         // The recorded value holds the weight λ = 0.1 once.
-        let loss = distillation(&students, &teachers, &masks, 4.0, reduction).squeeze() * 0.1;
-        figures.assert_value("loss", &loss);
-        loss.backward();
+        figures.assert_value("loss", &(loss.squeeze() * 0.1));
+        pull(&gradient.map(|gradient| gradient * 0.1), &students);
         figures.assert_gradient("student", &student);
     }
+}
+
+#[test]
+fn a_low_temperature_neither_overflows_nor_vanishes() {
+    let z = normalise(&Tensor::randn([1, 40, 8], (Kind::Float, Device::Cpu)));
+    let (left, right) = (z.narrow(1, 0, 20), -z.narrow(1, 0, 20));
+    let cosines = Similarities::of_block(&left, &right);
+    let (loss, gradient) = contrastive(&cosines, &Masks::identity(20, Device::Cpu), 0.004);
+    let logits = Tensor::cat(
+        &[&cosines.left_right, &(&cosines.left_left - Tensor::eye(20, (Kind::Float, Device::Cpu)) * 1e9)],
+        2,
+    ) / 0.004;
+    let expected = -logits.log_softmax(2, Kind::Float).diagonal(0, 1, 2).mean(Kind::Float);
+    // Both directions are alike: the right entities are the left ones turned round.
+    assert!((loss.double_value(&[0]) / expected.double_value(&[]) - 1.0).abs() < 1e-4);
+    assert!(gradient.left_right.isfinite().all().int64_value(&[]) == 1);
 }
 
 #[test]

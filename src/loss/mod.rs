@@ -2,6 +2,8 @@
 
 pub mod contrastive;
 pub mod distillation;
+pub mod joint;
+pub mod odds;
 pub mod similarity;
 pub mod uncertainty;
 

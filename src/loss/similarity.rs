@@ -2,10 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-/// What is subtracted from a logit so that it never wins.
-const NEVER: f64 = 1e9;
-
-/// Cosines of one block for each of M modalities: three `[M, B, B]` matrices.
+/// One `[M, B, B]` matrix for each kind of pair in a block: cosines, or the gradient of a loss in them.
 #[derive(Debug)]
 pub struct Similarities {
     /// Left entity i with right entity j.
@@ -17,73 +14,66 @@ pub struct Similarities {
 }
 
 impl Similarities {
-    /// From unit vectors `z` `[M, n, D]` and the rows of the block's left and right entities, `[B]` each.
-    pub fn of_block(z: &Tensor, left: &Tensor, right: &Tensor) -> Self {
-        let (left, right) = (z.index_select(1, left), z.index_select(1, right));
+    /// From the unit vectors of the block's left and right entities, `[M, B, D]` each.
+    pub fn of_block(left: &Tensor, right: &Tensor) -> Self {
         let product = |a: &Tensor, b: &Tensor| a.bmm(&b.transpose(1, 2));
-        Self {
-            left_right: product(&left, &right),
-            left_left: product(&left, &left),
-            right_right: product(&right, &right),
-        }
+        Self { left_right: product(left, right), left_left: product(left, left), right_right: product(right, right) }
     }
 
-    /// Cosines of the joint embeddings, `[1, B, B]` each. The joint is `concat_m(w_m·z_m)`, so its cosines are
-    /// `Σ_m` `w_m²·cos_m` over the norms: nothing is concatenated.
-    ///
-    /// `weights` `[M]`; `left` and `right` `[B]` are the norms of the block's joint embeddings.
-    #[must_use]
-    pub fn joint(&self, weights: &Tensor, left: &Tensor, right: &Tensor) -> Self {
-        let squared = weights.square().view([-1, 1, 1]);
-        let mix = |cosines: &Tensor, rows: &Tensor, columns: &Tensor| {
-            let sum = (cosines * &squared).sum_dim_intlist([0_i64].as_slice(), true, Kind::Float);
-            sum / rows.unsqueeze(1) / columns.unsqueeze(0)
-        };
-        Self {
-            left_right: mix(&self.left_right, left, right),
-            left_left: mix(&self.left_left, left, left),
-            right_right: mix(&self.right_right, right, right),
-        }
-    }
-
-    /// The same without gradient.
-    #[must_use]
-    pub fn detach(&self) -> Self {
-        Self {
-            left_right: self.left_right.detach(),
-            left_left: self.left_left.detach(),
-            right_right: self.right_right.detach(),
-        }
-    }
-
-    /// The logits of both directions, `[M, B, 2B]` each: `[lr ‖ ll]` and `[rl ‖ rr]`, with what must never win
-    /// masked, divided by the temperature.
-    pub fn logits(&self, masks: &Masks, temperature: f64) -> [Tensor; 2] {
-        let row = |across: &Tensor, within: &Tensor, across_mask: Option<&Tensor>, within_mask: &Tensor| {
-            let across = across_mask.map_or_else(|| across.shallow_clone(), |mask| across - mask);
-            Tensor::cat(&[across, within - within_mask], 2) / temperature
-        };
-        let backward_mask = masks.across.as_ref().map(Tensor::tr);
+    /// The gradient of the unit vectors that [`Self::of_block`] read, `self` being that of its cosines.
+    pub fn pull(&self, left: &Tensor, right: &Tensor) -> [Tensor; 2] {
+        let both_ways = |within: &Tensor| within + within.transpose(1, 2);
         [
-            row(&self.left_right, &self.left_left, masks.across.as_ref(), &masks.left),
-            row(&self.left_right.transpose(1, 2), &self.right_right, backward_mask.as_ref(), &masks.right),
+            self.left_right.bmm(right) + both_ways(&self.left_left).bmm(left),
+            self.left_right.transpose(1, 2).bmm(left) + both_ways(&self.right_right).bmm(right),
         ]
+    }
+
+    /// The same of one modality alone, `[1, B, B]`.
+    #[must_use]
+    pub fn of(&self, modality: i64) -> Self {
+        self.map(|matrix| matrix.narrow(0, modality, 1))
+    }
+
+    /// `f` of each matrix.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
+        Self { left_right: f(&self.left_right), left_left: f(&self.left_left), right_right: f(&self.right_right) }
+    }
+
+    /// `f` of each matrix and its counterpart.
+    #[must_use]
+    pub fn zip(&self, other: &Self, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Self {
+        Self {
+            left_right: f(&self.left_right, &other.left_right),
+            left_left: f(&self.left_left, &other.left_left),
+            right_right: f(&self.right_right, &other.right_right),
+        }
+    }
+
+    /// The sum over the products of all elements with their counterparts, `[M]`.
+    pub fn dot(&self, other: &Self) -> Tensor {
+        let all = self.zip(other, |a, b| (a * b).sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float));
+        all.left_right + all.left_left + all.right_right
     }
 }
 
-/// What is subtracted from the cosines of a block, `[B, B]` each.
+/// What is never an alternative to a counterpart: factors of 0 and 1, `[B, B]` each.
 #[derive(Debug)]
 pub struct Masks {
-    across: Option<Tensor>,
-    left: Tensor,
-    right: Tensor,
+    /// Left with right; none if all count.
+    pub(super) across: Option<Tensor>,
+    /// Left with left.
+    pub(super) left: Tensor,
+    /// Right with right.
+    pub(super) right: Tensor,
 }
 
 impl Masks {
     /// Masks an entity against itself only, as published.
     pub fn identity(size: i64, device: tch::Device) -> Self {
-        let diagonal = Tensor::eye(size, (Kind::Float, device)) * NEVER;
-        Self { across: None, left: diagonal.shallow_clone(), right: diagonal }
+        let others: Tensor = 1.0 - Tensor::eye(size, (Kind::Float, device));
+        Self { across: None, left: others.shallow_clone(), right: others }
     }
 
     /// Masks every repetition of an entity in the block too; otherwise they count as negatives of themselves.
@@ -93,8 +83,8 @@ impl Masks {
         let (left, right) = (equal(left), equal(right));
         let own = Tensor::eye(left.size()[0], (Kind::Bool, left.device()));
         let across = left.logical_or(&right).logical_and(&own.logical_not());
-        let mask = |which: &Tensor| which.to_kind(Kind::Float) * NEVER;
-        Self { across: Some(mask(&across)), left: mask(&left), right: mask(&right) }
+        let others = |masked: &Tensor| masked.logical_not().to_kind(Kind::Float);
+        Self { across: Some(others(&across)), left: others(&left), right: others(&right) }
     }
 }
 

@@ -109,10 +109,9 @@ impl Fusion {
                 host.topk(self.top_k, 0, true, true).1.to_device(shares.device())
             }
         };
-        let mask = Tensor::zeros_like(&shares.detach()).index_fill(0, &kept, 1.0);
-        let shares = shares * mask;
-        let total = shares.sum(Kind::Float);
-        shares / total
+        let largest = shares.gather(0, &kept, false);
+        let total = largest.sum(Kind::Float);
+        Tensor::zeros_like(&shares.detach()).scatter(0, &kept, &(largest / total))
     }
 }
 

@@ -247,10 +247,15 @@ fn golden_ablations() {
     let recording = Recording::read();
     for ablation in 1..=8 {
         let run = format!("without_{ablation}_11_epochs");
-        let (_, totals, estimators) = train(&recording, &run);
+        let (trainer, totals, estimators) = train(&recording, &run);
         let expected = |which: &str| recording.losses(&run, which)[..10].to_vec();
         assert_close(&run, "total", &totals[..10], &expected("total_loss_per_epoch"), 1e-3);
         assert_close(&run, "estimator", &estimators[..10], &expected("estimator_loss_per_epoch"), 1e-3);
+        // Without images the gradient of some of the fusion's weights is 0 but for rounding, which AdamW scales up to whole
+        // steps: which five combinations are kept at last is chance, in the record too.
+        if ablation != 1 {
+            recording.assert_metrics(&run, &trainer);
+        }
     }
 }
 

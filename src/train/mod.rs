@@ -8,6 +8,7 @@
 //! ```
 
 pub mod adamw;
+mod blocks;
 pub mod checkpoint;
 pub mod curriculum;
 mod error;

@@ -1,15 +1,15 @@
 //! One epoch: every block of the training list, one backward pass, one step of each optimiser.
 //!
-//! The losses of a block are run backwards at once, into the gradient of the normalised embeddings; only then are the
-//! layers below run backwards, once. So memory holds one block, whatever the number of blocks.
+//! The gradients of every block are gathered in that of the normalised embeddings; only then are the layers below run
+//! backwards, once. So memory holds one block, whatever the number of blocks.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::adamw::{AdamW, AdamWConfig};
-use crate::loss::contrastive::contrastive;
-use crate::loss::distillation::{Reduction, distillation};
-use crate::loss::similarity::{Masks, Similarities, normalise};
+use super::blocks::{Blocks, Sums};
+use crate::loss::distillation::Reduction;
+use crate::loss::similarity::normalise;
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
@@ -133,22 +133,6 @@ struct Ahead {
     outputs: Tensor,
 }
 
-/// The leaves between the losses and the layers below.
-struct Leaves {
-    /// Normalised embeddings `[M, n, D]` with the layers behind them, and the same as a leaf.
-    z: [Tensor; 2],
-    /// Fusion weights `[M]`, likewise.
-    weights: [Tensor; 2],
-}
-
-/// Running sums of an epoch, on the device.
-struct Sums {
-    total: Tensor,
-    joint: Tensor,
-    contrastive: Tensor,
-    distillation: Tensor,
-}
-
 impl Trainer {
     /// A trainer that has not stepped yet.
     pub fn new(model: Humea, config: StepConfig, randomness: Randomness) -> Self {
@@ -170,9 +154,11 @@ impl Trainer {
         let gathered = self.gather(links);
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
-        let leaves = self.forward(epoch, &graph, &gathered);
-        let sums = self.blocks(links, &gathered, &leaves);
-        leaves.pull();
+        let z = self.unit_vectors(epoch, &graph, &gathered);
+        let squared = self.model.weights().square();
+        let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
+        pull(&z, &sums.z);
+        pull(&squared, &sums.squared);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
@@ -180,7 +166,7 @@ impl Trainer {
         self.optimiser.step(&self.model.parameters);
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
-        self.report(&sums, &decoupling, &estimator)
+        self.report(&sums, &total, &decoupling, &estimator)
     }
 
     fn device(&self) -> Device {
@@ -203,16 +189,10 @@ impl Trainer {
         }
     }
 
-    fn forward(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Leaves {
-        let z: Vec<Tensor> = self
-            .model
-            .modalities()
-            .iter()
-            .map(|modality| normalise(&self.embed(*modality, epoch, graph, gathered)))
-            .collect();
-        let z = Tensor::stack(&z, 0);
-        let weights = self.model.weights();
-        Leaves { z: [z.shallow_clone(), leaf(&z)], weights: [weights.shallow_clone(), leaf(&weights)] }
+    /// Normalised embeddings of the training list's entities, `[M, n, D]`.
+    fn unit_vectors(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Tensor {
+        let of = |modality: &Modality| normalise(&self.embed(*modality, epoch, graph, gathered));
+        Tensor::stack(&self.model.modalities().iter().map(of).collect::<Vec<_>>(), 0)
     }
 
     fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Tensor {
@@ -226,58 +206,49 @@ impl Trainer {
         self.model.embed(modality, rows, noise.as_ref(), count).unwrap_or_else(|| self.model.zeros(count))
     }
 
-    /// Runs every block forwards and backwards into the leaves.
-    fn blocks(&self, links: &[[u32; 2]], gathered: &Gathered, leaves: &Leaves) -> Sums {
-        let count = self.model.modalities().len() as i64;
-        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, self.device()));
-        let mut sums =
-            Sums { total: zeros(&[]), joint: zeros(&[]), contrastive: zeros(&[count]), distillation: zeros(&[count]) };
-        for block in links.chunks(self.config.batch_size) {
-            self.block(block, gathered, leaves, &mut sums);
-        }
-        sums
-    }
-
-    fn block(&self, links: &[[u32; 2]], gathered: &Gathered, leaves: &Leaves, sums: &mut Sums) {
+    /// The losses of every block and their gradients; the whole of them, weighted.
+    fn blocks(&self, links: &[[u32; 2]], gathered: &Gathered, z: &Tensor, squared: &Tensor) -> (Sums, Tensor) {
+        let weights = self.weights();
+        let factors = weights.each_ref().map(|weight| Some(weight.as_ref()?.factor()));
+        let (z, squared) = (z.detach(), squared.detach());
+        let sums = Sums::zero(&z);
+        let mut blocks = Blocks { loss: &self.config.loss, z, squared, presence: &gathered.presence, factors, sums };
         let [left, right] = [0, 1].map(|side: usize| self.positions(links, side, gathered));
-        let masks = if self.config.loss.mask_duplicates {
-            Masks::duplicates(&left, &right)
-        } else {
-            Masks::identity(links.len() as i64, self.device())
-        };
-        let cosines = Similarities::of_block(&leaves.z[1], &left, &right);
-        let weights = &leaves.weights[1];
-        let [left_norm, right_norm] = [&left, &right].map(|at| joint_norm(weights, &gathered.presence, at));
-        let joint = cosines.joint(weights, &left_norm, &right_norm);
-        let joint_loss = contrastive(&joint, &masks, self.config.loss.tau_contrastive).sum(Kind::Float);
-        let mut loss = joint_loss.shallow_clone();
-        if self.config.loss.unimodal_alignment {
-            loss += self.alignment(&cosines, &masks, &mut sums.contrastive);
+        let count = links.len().div_ceil(self.config.batch_size) as f64;
+        for start in (0..links.len()).step_by(self.config.batch_size) {
+            let (first, length) = (start as i64, self.config.batch_size.min(links.len() - start) as i64);
+            blocks.add(&left.narrow(0, first, length), &right.narrow(0, first, length));
         }
-        if self.config.loss.unimodal_distillation {
-            loss += self.distil(&cosines, &joint, &masks, &mut sums.distillation);
+        let sums = blocks.sums;
+        let mut total = sums.joint.sum(Kind::Float);
+        for (weight, parts) in weights.iter().zip(&sums.parts) {
+            if let Some(weight) = weight {
+                total += weight.total(parts, count);
+            }
         }
-        loss.backward();
-        sums.total += loss.detach();
-        sums.joint += joint_loss.detach();
+        (sums, total)
     }
 
-    fn alignment(&self, cosines: &Similarities, masks: &Masks, sum: &mut Tensor) -> Tensor {
+    /// The learnt weighting of the contrastive losses and of the divergences; none if they are off.
+    fn weights(&self) -> [Option<Weighting<'_>>; 2] {
         let loss = &self.config.loss;
-        let losses = contrastive(cosines, masks, loss.tau_contrastive);
-        *sum += losses.detach();
-        weigh(&losses, &self.model.uncertainties[0]) * loss.lambda_contrastive
-    }
-
-    fn distil(&self, cosines: &Similarities, joint: &Similarities, masks: &Masks, sum: &mut Tensor) -> Tensor {
-        let loss = &self.config.loss;
-        let losses = distillation(cosines, joint, masks, loss.tau_distillation, loss.reduction);
-        *sum += losses.detach();
         let inner = if loss.doubled_distillation_weight { loss.lambda_distillation } else { 1.0 };
-        weigh(&(losses * inner), &self.model.uncertainties[1]) * loss.lambda_distillation
+        let [contrastive, distillation] = self.model.uncertainties.each_ref();
+        [
+            loss.unimodal_alignment.then_some(Weighting {
+                log_variances: contrastive,
+                inner: 1.0,
+                outer: loss.lambda_contrastive,
+            }),
+            loss.unimodal_distillation.then_some(Weighting {
+                log_variances: distillation,
+                inner,
+                outer: loss.lambda_distillation,
+            }),
+        ]
     }
 
-    /// Rows of one side's entities among the gathered ones, `[B]`.
+    /// Rows of one side's entities among the gathered ones, for every link.
     fn positions(&self, links: &[[u32; 2]], side: usize, gathered: &Gathered) -> Tensor {
         let at = |link: &[u32; 2]| gathered.entities.binary_search(&link[side]).unwrap_or_default() as i64;
         Tensor::from_slice(&links.iter().map(at).collect::<Vec<_>>()).to_device(self.device())
@@ -360,8 +331,8 @@ impl Trainer {
     }
 
     /// Copies the sums to the host: the one place an epoch waits for the device.
-    fn report(&self, sums: &Sums, decoupling: &Tensor, estimator: &Tensor) -> EpochLosses {
-        let total = &sums.total + decoupling * self.config.loss.lambda_decoupling;
+    fn report(&self, sums: &Sums, total: &Tensor, decoupling: &Tensor, estimator: &Tensor) -> EpochLosses {
+        let total = total + decoupling * self.config.loss.lambda_decoupling;
         let of = |values: &Tensor, on: bool| {
             let values = Vec::<f64>::try_from(values.to_kind(Kind::Double).to_device(Device::Cpu)).unwrap_or_default();
             let at = |modality| self.model.modalities().iter().position(|m| *m == modality);
@@ -369,31 +340,43 @@ impl Trainer {
         };
         EpochLosses {
             total: total.double_value(&[]),
-            joint: sums.joint.double_value(&[]),
-            contrastive: of(&sums.contrastive, self.config.loss.unimodal_alignment),
-            distillation: of(&sums.distillation, self.config.loss.unimodal_distillation),
+            joint: sums.joint.double_value(&[0]),
+            contrastive: of(&sums.parts[0], self.config.loss.unimodal_alignment),
+            distillation: of(&sums.parts[1], self.config.loss.unimodal_distillation),
             decoupling: decoupling.double_value(&[]),
             estimator: estimator.double_value(&[]),
         }
     }
 }
 
-impl Leaves {
-    /// Runs the layers below backwards: the gradient of these sums is exactly what the leaves have gathered.
-    fn pull(&self) {
-        for [behind, leaf] in [&self.z, &self.weights] {
-            if leaf.grad().defined() && behind.requires_grad() {
-                (behind * leaf.grad()).sum(Kind::Float).backward();
-            }
-        }
+/// The weighting of the modalities' losses of one kind by learnt uncertainty: `outer · Σ_m (e^{−s_m}·inner·L_m + s_m)` for
+/// each block.
+struct Weighting<'a> {
+    /// s, `[M]`.
+    log_variances: &'a Tensor,
+    inner: f64,
+    outer: f64,
+}
+
+impl Weighting<'_> {
+    /// What the gradient of each modality's loss is multiplied with, `[M]`.
+    fn factor(&self) -> Tensor {
+        (-self.log_variances).exp() * (self.inner * self.outer)
+    }
+
+    /// The whole of `blocks` blocks whose losses add up to `sums` `[M]`; its gradient in s is added to the parameter's.
+    fn total(&self, sums: &Tensor, blocks: f64) -> Tensor {
+        let mean = sums * (self.inner / blocks);
+        let total = tch::with_grad(|| weigh(&mean, self.log_variances) * (self.outer * blocks));
+        total.backward();
+        total.detach()
     }
 }
 
-fn leaf(tensor: &Tensor) -> Tensor {
-    tensor.detach().set_requires_grad(true)
-}
-
-/// Norms of the joint embeddings of the rows `at`: √`Σ_m` `w_m²` over the modalities an entity has.
-fn joint_norm(weights: &Tensor, presence: &Tensor, at: &Tensor) -> Tensor {
-    presence.index_select(1, at).tr().mv(&weights.square()).clamp_min(1e-24).sqrt()
+/// Runs the layers behind `tensor` backwards, given its gradient.
+fn pull(tensor: &Tensor, gradient: &Tensor) {
+    if tensor.requires_grad() {
+        // The gradient of this sum is exactly `gradient`.
+        (tensor * gradient).sum(Kind::Float).backward();
+    }
 }
