@@ -7,8 +7,9 @@ use tch::{Kind, TchError, Tensor};
 
 use super::{Directions, EvalConfig, Figures};
 
-/// Left rows compared at once.
-const BLOCK: i64 = 1024;
+/// Left rows compared at once: few enough that ten thousand right ones make a matrix below the 32 MB at which the
+/// allocator returns memory to the system each time.
+const BLOCK: i64 = 512;
 
 /// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
 const KEPT: i64 = 512 << 20;

@@ -181,7 +181,9 @@ impl<'a> Model<'a> {
         state: &State,
         fingerprint: &str,
     ) -> Result<Summary, TrainError> {
-        let (best, last) = (self.tested("best", links)?, self.tested("last", links)?);
+        let best = self.tested("best", links)?;
+        // Where the best epoch is the last one, both checkpoints hold the same parameters.
+        let last = if best.epochs == state.epochs { best } else { self.tested("last", links)? };
         Ok(Summary {
             name: config.run.name.clone(),
             protocol: config.train.protocol,
