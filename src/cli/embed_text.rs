@@ -58,7 +58,7 @@ pub struct Args {
     /// Branch, tag or commit of the repository [default: main]
     #[arg(long)]
     revision: Option<String>,
-    /// The most tokens in a batch, padding included [default: 1024 on the CPU, 65536 on CUDA]
+    /// The most tokens in a batch, padding included [default: 512 on the CPU, 65536 on CUDA]
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     batch_tokens: Option<u32>,
     /// Do the i-th of n shares and write it beside the store; `humea store merge` joins the parts

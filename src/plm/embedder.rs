@@ -230,7 +230,7 @@ impl Embedder {
             encoders.push(encoder(&config, &weights)?);
         }
         let worker = |encoder| Box::new(ModelWorker { encoder, task }) as Box<dyn Worker>;
-        let budget = if device.is_cuda() { 65_536 } else { 1024 };
+        let budget = if device.is_cuda() { 65_536 } else { 512 };
         let settings = [
             ("dimension", Value::from(width)),
             ("dtype", format!("{kind:?}").to_lowercase().into()),

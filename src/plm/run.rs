@@ -98,7 +98,8 @@ pub fn embed_texts(
     shard: Option<Shard>,
     observer: &dyn Observer,
 ) -> Result<Done, RunError> {
-    let pair = Store::open(path)?.pair()?;
+    let opened = Store::open(path)?;
+    let pair = opened.pair()?;
     let passages = Passages::of(&pair, template);
     if passages.relations.is_empty() && passages.attributes.is_empty() {
         return Err(RunError::NoTexts(path.to_owned()));
@@ -110,15 +111,12 @@ pub fn embed_texts(
     let relations = job.read("relation texts", &passages.relations, None)?;
     let attributes = job.read("attribute texts", &passages.attributes, shard)?;
     let computed = job.computed;
-    let mut provenance = Provenance { template: Some(template.name().to_owned()), ..embedder.provenance().clone() };
-    if let Some(shard) = shard {
-        provenance.details.insert(store::SHARD.to_owned(), shard.to_string().into());
-    }
+    let provenance = Provenance { template: Some(template.name().to_owned()), ..embedder.provenance().clone() };
     let columns = [
         Column::relation(path, &passages, &relations, embedder.width(), shard).map_err(kept)?,
         Column::attribute(path, &passages, &attributes, embedder.width()).map_err(kept)?,
     ];
-    let written = write(path, &pair, &columns, &provenance, shard)?;
+    let written = write(&opened, &pair, &columns, &provenance, shard)?;
     let texts = passages.relations.len() + attributes.iter().flatten().count();
     let counts = columns.iter().map(|column| (column.name, column.rows.len())).collect();
     Ok(Done { written, columns: counts, width: embedder.width(), texts, computed })
@@ -149,7 +147,7 @@ fn cache_key(embedder: &Embedder) -> String {
 }
 
 fn write(
-    store: &Path,
+    opened: &Store,
     pair: &data_process::pair::GraphPair,
     columns: &[Column],
     provenance: &Provenance,
@@ -157,17 +155,15 @@ fn write(
 ) -> Result<PathBuf, RunError> {
     let vectors: Vec<NewVectors<'_>> =
         columns.iter().filter(|column| !column.rows.is_empty()).map(|column| column.vectors(provenance)).collect();
-    match shard {
-        None => {
-            store::put_vectors(store, &vectors)?;
-            Ok(store.to_owned())
-        }
-        Some(shard) => {
-            let part = shard.part_of(store);
-            store::write(&part, pair, &vectors)?;
-            Ok(part)
-        }
-    }
+    let Some(shard) = shard else {
+        store::put_vectors(opened.path(), &vectors)?;
+        return Ok(opened.path().to_owned());
+    };
+    let part = shard.part_of(opened.path());
+    let mut origin = opened.origin().cloned().unwrap_or_default();
+    origin.details.insert(store::SHARD.to_owned(), shard.to_string().into());
+    store::write_with(&part, pair, &vectors, &origin)?;
+    Ok(part)
 }
 
 /// How many vectors, and for how long, are held back before they are written to the cache.

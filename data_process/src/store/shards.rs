@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{NewVectors, Provenance, Store, StoreError};
 
-/// The key in a column's provenance that says which share of it a part holds: "2/5".
+/// The key among the details of a part's origin that says which share of the columns it holds: "2/5". It stands there
+/// and not at a column because a share may be empty.
 pub const SHARD: &str = "shard";
 
 /// Joins all shards of a store: their columns are added to the store `to`, or written with the graphs to a new one.
@@ -25,7 +26,9 @@ pub fn join_shards(parts: &[PathBuf], to: &Path) -> Result<(), StoreError> {
         check_same_graphs(&Store::open(to)?, first)?;
         return super::put_vectors(to, &vectors);
     }
-    super::write(to, &first.pair()?, &vectors)
+    let mut origin = first.origin().cloned().unwrap_or_default();
+    origin.details.remove(SHARD);
+    super::write_with(to, &first.pair()?, &vectors, &origin)
 }
 
 fn wrong(store: &Store, what: String) -> StoreError {
@@ -34,8 +37,7 @@ fn wrong(store: &Store, what: String) -> StoreError {
 
 /// The share a part holds, `(number, of)`.
 fn share(store: &Store) -> Result<(usize, usize), StoreError> {
-    let mut provenance = store.vector_columns().iter().filter_map(|column| column.provenance.as_ref());
-    let text = provenance.find_map(|provenance| provenance.details.get(SHARD)?.as_str());
+    let text = store.origin().and_then(|origin| origin.details.get(SHARD)?.as_str());
     let parsed = text.and_then(|text| text.split_once('/')).and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     parsed.ok_or_else(|| wrong(store, "it is not a part that `humea embed-text --shard` wrote".to_owned()))
 }
@@ -88,12 +90,10 @@ impl Joined {
     }
 }
 
-/// The provenance of a shard's column without the number of the shard, which must agree between parts.
+/// The width and the provenance of a shard's column, which must agree between parts.
 fn common(store: &Store, name: &str) -> Result<(usize, Provenance), StoreError> {
     let column = store.column(name)?;
-    let mut provenance = column.provenance.clone().unwrap_or_default();
-    provenance.details.remove(SHARD);
-    Ok((column.width, provenance))
+    Ok((column.width, column.provenance.clone().unwrap_or_default()))
 }
 
 fn join(stores: &[Store], name: &str) -> Result<Joined, StoreError> {

@@ -1,0 +1,120 @@
+//! `humea train`: it learns from links that are true and from no others, and Ctrl-C costs nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::assert::OutputAssertExt;
+use data_process::store::{self, NewVectors, Provenance, Store};
+use humea::train::checkpoint::Checkpoint;
+use humea::train::run::Summary;
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+
+const ENTITIES: &str = "200";
+
+/// A folder with a generated store.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let mut prep = Command::new(env!("CARGO_BIN_EXE_humea"));
+    prep.args(["-q", "prep", "synthetic", "--entities", ENTITIES, "--seed", "3", "--image-noise", "0.35", "--out"]);
+    prep.arg(store_in(&place)).assert().success();
+    place
+}
+
+fn store_in(place: &TempDir) -> PathBuf {
+    place.path().join("pair.parquet")
+}
+
+/// The same graphs and images with the right ends of the links exchanged.
+fn shuffled(path: &Path) -> PathBuf {
+    let store = Store::open(path).unwrap();
+    let mut pair = store.pair().unwrap();
+    let rights: Vec<u32> = pair.links.iter().map(|(_, right)| *right).collect();
+    for (link, right) in pair.links.iter_mut().zip(rights.iter().cycle().skip(rights.len() / 2)) {
+        link.1 = *right;
+    }
+    let images = store.vectors("image").unwrap();
+    let (rows, values) = (images.rows(), images.as_slice().unwrap());
+    let image = NewVectors { name: "image", width: images.width(), rows, values, provenance: &Provenance::default() };
+    let shuffled = path.with_file_name("shuffled.parquet");
+    store::write(&shuffled, &pair, &[image]).unwrap();
+    shuffled
+}
+
+/// `humea train` on one thread: others would only wait for each other where several tests run at once.
+fn train(run: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_humea"));
+    command.args(["-q", "train", "--run-dir"]).arg(run).args(arguments).env("OMP_NUM_THREADS", "1");
+    command
+}
+
+fn train_on(store: &Path, run: &Path, epochs: &str) -> Command {
+    let mut command = train(run, &["--device", "cpu", "--rate", "0.3", "--lr", "0.01", "--set", "model.dim=32"]);
+    command.args(["--set", "train.protocol=last", "--epochs", epochs, "--store"]).arg(store);
+    command
+}
+
+fn summary(run: &Path) -> Summary {
+    serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn true_links_are_learnt_and_shuffled_ones_stay_at_chance() {
+    let place = place();
+    let of = |store: &Path, name: &str| {
+        let run = place.path().join(name);
+        train_on(store, &run, "20").assert().success();
+        summary(&run).last.test
+    };
+    let (learnt, chance) = (of(&store_in(&place), "true"), of(&shuffled(&store_in(&place)), "shuffled"));
+    assert!(learnt.hits_at_1() > 0.7, "{learnt:?}");
+    // One in 126 would be right by chance.
+    assert!(chance.hits_at_1() < 0.05 && chance.left_to_right.mrr < 0.12, "{chance:?}");
+}
+
+/// Waits until a run has logged so many lines.
+fn wait_for(child: &mut Child, log: &Path, lines: usize) {
+    while fs::read_to_string(log).unwrap_or_default().lines().count() < lines {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be interrupted");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Every tensor of a run's last checkpoint, as bits.
+fn bits(run: &Path) -> Vec<(String, Vec<u32>)> {
+    let checkpoint = Checkpoint::load(&run.join("checkpoints/last.safetensors"), Device::Cpu).unwrap();
+    let of = |tensor: Tensor| Vec::<f32>::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap();
+    let bits = |tensor| of(tensor).into_iter().map(f32::to_bits).collect();
+    checkpoint.tensors.into_iter().map(|(name, tensor)| (name, bits(tensor))).collect()
+}
+
+#[test]
+fn a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_model() {
+    let place = place();
+    let (store, whole, broken) = (store_in(&place), place.path().join("whole"), place.path().join("broken"));
+    train_on(&store, &whole, "60").assert().success();
+
+    let mut child = train_on(&store, &broken, "60").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(&mut child, &broken.join("metrics.jsonl"), 3);
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(
+        said.starts_with("error: stopped after epoch ") && said.contains("humea train --resume --run-dir"),
+        "{said}"
+    );
+    let stopped = Checkpoint::load(&broken.join("checkpoints/last.safetensors"), Device::Cpu).unwrap().state.epochs;
+    assert!((1..60).contains(&stopped) && !broken.join("result.json").exists(), "stopped after {stopped}");
+
+    train(&broken, &["--resume"]).assert().success();
+    let (undisturbed, resumed) = (summary(&whole), summary(&broken));
+    assert_eq!((undisturbed.best.test, undisturbed.last.test), (resumed.best.test, resumed.last.test));
+    assert!(bits(&whole) == bits(&broken), "the parameters differ");
+}
