@@ -1,4 +1,4 @@
-//! Puts a Parquet file together from finished column chunks: ordinary ones copied byte for byte, vector ones built here.
+//! Puts a Parquet file together from finished column chunks, copied byte for byte, and new vector chunks, built here.
 //!
 //! A vector chunk is one page: header, levels, floats. The floats start on a 64-byte boundary of the file, which is
 //! reached by leaving up to 63 unused bytes in front of the chunk (a reader goes by the offsets in the footer).
@@ -35,8 +35,8 @@ pub(super) struct VectorChunk<'a> {
     pub runs: Vec<RowRun>,
     /// Floats per vector.
     pub width: usize,
-    /// The floats, little-endian, row after row.
-    pub floats: Vec<&'a [f32]>,
+    /// The floats, row after row.
+    pub floats: &'a [f32],
 }
 
 /// A Parquet file being written.
@@ -65,6 +65,12 @@ impl<W: Write> Assembly<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.at += bytes.len() as u64;
         self.out.write_all(bytes)
+    }
+
+    /// Leaves unused bytes so that what comes `lead` bytes from there is on the boundary for floats.
+    pub(super) fn align(&mut self, lead: usize) -> io::Result<()> {
+        let gap = self.at.wrapping_add(lead as u64).wrapping_neg() as usize % ALIGNMENT;
+        self.write(&[0; ALIGNMENT][..gap])
     }
 
     /// Appends a finished chunk, byte for byte.
@@ -106,19 +112,16 @@ impl<W: Write> Assembly<W> {
     pub(super) fn vectors(&mut self, chunk: &VectorChunk<'_>) -> Result<(), ParquetError> {
         let column = self.next_column()?;
         let pages = Pages::cut(&chunk.runs, chunk.width, self.page_bytes);
-        let lead = pages.first_lead();
-        let gap = self.at.wrapping_add(lead as u64).wrapping_neg() as usize % ALIGNMENT;
-        self.write(&[0; ALIGNMENT][..gap])?;
+        self.align(pages.first_lead())?;
         let start = self.at;
-        let mut floats = Floats { slices: &chunk.floats, used: 0 };
+        let mut floats = chunk.floats;
         for page in &pages.0 {
+            let (now, later) = floats
+                .split_at_checked(page.floats)
+                .ok_or_else(|| ParquetError::General("fewer floats than rows".into()))?;
             self.write(&page.lead)?;
-            let mut left = page.floats;
-            while left > 0 {
-                let slice = floats.take(left).ok_or_else(|| ParquetError::General("too few floats".into()))?;
-                left -= slice.len();
-                self.write(bytemuck::cast_slice(slice))?;
-            }
+            self.write(bytemuck::cast_slice(now))?;
+            floats = later;
         }
         let size = (self.at - start) as i64;
         let nulls = chunk.runs.iter().filter(|run| !run.present).map(|run| run.rows).sum();
@@ -160,25 +163,6 @@ impl<W: Write> Assembly<W> {
         self.out.write_all(&bytes)?;
         self.out.flush()?;
         Ok(self.out)
-    }
-}
-
-/// Hands out floats from several slices in order.
-struct Floats<'a> {
-    slices: &'a [&'a [f32]],
-    used: usize,
-}
-
-impl<'a> Floats<'a> {
-    /// At most `most` floats, as many as lie together.
-    fn take(&mut self, most: usize) -> Option<&'a [f32]> {
-        while self.slices.first()?.len() == self.used {
-            (self.slices, self.used) = (&self.slices[1..], 0);
-        }
-        let slice = &self.slices.first()?[self.used..];
-        let slice = &slice[..most.min(slice.len())];
-        self.used += slice.len();
-        Some(slice)
     }
 }
 

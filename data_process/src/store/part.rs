@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
+use indexmap::IndexMap;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
+use parquet::schema::types::ColumnDescPtr;
 
 use super::StoreError;
 use super::levels::Shape;
@@ -31,6 +33,8 @@ pub(super) struct Part {
     pub footer: Arc<ParquetMetaData>,
     /// Its columns; vector columns are fixed-size lists.
     pub schema: Schema,
+    /// Its vector columns, in file order.
+    pub vectors: IndexMap<String, VectorLeaf>,
     /// What it says of itself.
     pub meta: Option<Meta>,
     /// Id of its first row.
@@ -59,24 +63,9 @@ impl Part {
         }
         let meta = Meta::read(&footer, path)?;
         let rows = check_chunks(&footer, &file, path)?;
+        let vectors = vector_leaves(&footer, &schema);
         let (file, footer) = (Arc::new(file), Arc::new(footer));
-        Ok(Self { path: path.to_owned(), file, footer, schema, meta, first, rows })
-    }
-
-    /// The vector columns' names and widths, in file order.
-    pub(super) fn vector_columns(&self) -> impl Iterator<Item = (&str, usize)> {
-        let further = self.schema.fields().iter().filter(|field| !schema::is_ordinary(field.name()));
-        further.filter_map(|field| Some((field.name().as_str(), schema::vector_width(field.data_type())?)))
-    }
-
-    /// A vector column's place; `None` if there is no such column.
-    pub(super) fn vector_leaf(&self, name: &str) -> Option<VectorLeaf> {
-        let (_, width) = self.vector_columns().find(|(column, _)| *column == name)?;
-        let columns = self.footer.file_metadata().schema_descr().columns();
-        let leaf = columns.iter().position(|column| column.path().parts().first().is_some_and(|root| root == name))?;
-        let optional = self.footer.file_metadata().schema_descr().get_column_root(leaf).is_optional();
-        let max_def = u8::try_from(columns[leaf].max_def_level()).ok()?;
-        Some(VectorLeaf { leaf, shape: Shape { width: width as u64, max_def, optional } })
+        Ok(Self { path: path.to_owned(), file, footer, schema, vectors, meta, first, rows })
     }
 
     /// Chunks of one leaf column, each with the ids of its rows.
@@ -158,6 +147,19 @@ pub(super) fn schema_of(footer: &ParquetMetaData) -> Result<Schema, ParquetError
         _ => Arc::clone(field),
     });
     Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The places of all vector columns, found in one pass: a file may have a million columns.
+fn vector_leaves(footer: &ParquetMetaData, schema: &Schema) -> IndexMap<String, VectorLeaf> {
+    let descriptor = footer.file_metadata().schema_descr();
+    let place = |(leaf, column): (usize, &ColumnDescPtr)| {
+        let field = schema.field(descriptor.get_column_root_idx(leaf));
+        let width = schema::vector_width(field.data_type()).filter(|_| !schema::is_ordinary(field.name()))? as u64;
+        let optional = descriptor.get_column_root(leaf).is_optional();
+        let shape = Shape { width, max_def: u8::try_from(column.max_def_level()).ok()?, optional };
+        Some((field.name().clone(), VectorLeaf { leaf, shape }))
+    };
+    descriptor.columns().iter().enumerate().filter_map(place).collect()
 }
 
 /// Checks that every chunk lies within the file and none overlaps another; gives the number of rows.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::datatypes::UInt8Type;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use sha2::{Digest, Sha256};
 
 use super::meta::{ColumnMeta, Meta, Origin, Vocabulary};
-use super::part::Part;
+use super::part::{Part, VectorLeaf};
 use super::vectors::Vectors;
 use super::writer::hex;
 use super::{Provenance, StoreError, Structure, VectorColumn, decode};
@@ -91,22 +91,23 @@ impl Store {
 
     fn list_columns(&self) -> Result<Vec<VectorColumn>, StoreError> {
         let Some(part) = self.parts.first() else { return Ok(Vec::new()) };
-        let describe = |(name, width): (&str, usize)| {
+        let describe = |(name, leaf): (&String, &VectorLeaf)| {
+            let width = leaf.shape.width as usize;
             let said = part.meta.as_ref().and_then(|meta| meta.columns.get(name));
             let present = match said.filter(|said| self.plausible(name, said)) {
                 Some(said) => said.present,
                 None => self.count_present(name, width)?,
             };
             let provenance = said.map(|said| said.provenance.clone());
-            Ok(VectorColumn { name: name.to_owned(), width, present, provenance })
+            Ok(VectorColumn { name: name.clone(), width, present, provenance })
         };
-        part.vector_columns().map(describe).collect()
+        part.vectors.iter().map(describe).collect()
     }
 
     /// Whether what the metadata says of a column agrees with the null counts of the footers.
     fn plausible(&self, name: &str, said: &ColumnMeta) -> bool {
         let nulls = |part: &Part| {
-            let leaf = part.vector_leaf(name)?.leaf;
+            let leaf = part.vectors.get(name)?.leaf;
             part.chunks(leaf).map(|(_, chunk)| chunk.statistics()?.null_count_opt()).sum::<Option<u64>>()
         };
         let nulls = self.parts.iter().map(nulls).sum::<Option<u64>>();
@@ -182,7 +183,8 @@ impl Store {
 
     /// One vector column.
     pub fn column(&self, name: &str) -> Result<&VectorColumn, StoreError> {
-        self.columns.iter().find(|column| column.name == name).ok_or_else(|| StoreError::NoColumn {
+        let place = self.parts.first().and_then(|part| part.vectors.get_index_of(name));
+        place.and_then(|place| self.columns.get(place)).ok_or_else(|| StoreError::NoColumn {
             path: self.path.clone(),
             name: name.to_owned(),
             present: self.columns.iter().map(|column| column.name.clone()).collect(),
@@ -255,14 +257,13 @@ fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 fn same_columns(first: &Part, part: &Part) -> Result<(), StoreError> {
-    let describe = |part: &Part| -> Vec<String> {
+    let describe = |part: &Part| -> IndexSet<String> {
         let fields = part.schema.fields().iter();
         fields.map(|field| format!("`{}` {}", field.name(), schema::type_name(field.data_type()))).collect()
     };
     let (expected, found) = (describe(first), describe(part));
-    let missing = expected.iter().find(|column| !found.contains(column)).map(|column| format!("it lacks {column}"));
-    let further = found.iter().find(|column| !expected.contains(column)).map(|column| format!("it also has {column}"));
-    match missing.or(further) {
+    let missing = expected.difference(&found).next().map(|column| format!("it lacks {column}"));
+    match missing.or_else(|| found.difference(&expected).next().map(|column| format!("it also has {column}"))) {
         None => Ok(()),
         Some(difference) => {
             Err(StoreError::PartsDiffer { path: part.path.clone(), first: first.path.clone(), difference })

@@ -14,10 +14,15 @@ use super::StoreError;
 ///
 /// The store itself is locked (no lock file stays behind). When it was replaced while we waited, the new one is locked.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    lock_by(path, File::try_lock)
+}
+
+/// [`lock`] with another way of trying, for the test of a file system that has no locks.
+fn lock_by(path: &Path, attempt: fn(&File) -> Result<(), TryLockError>) -> Result<File, StoreError> {
     let failed = |source| StoreError::Lock { path: path.to_owned(), source };
     loop {
         let file = File::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        match file.try_lock() {
+        match attempt(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 log::warn!("waiting for another process that is writing {}", path.display());
@@ -205,4 +210,21 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named() {
+        let (folder, file) = (tempfile::tempdir().unwrap(), "pair.parquet");
+        let path = folder.path().join(file);
+        fs::write(&path, "").unwrap();
+        let refuse = |_: &File| Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
+        let error = lock_by(&path, refuse).unwrap_err();
+        assert!(matches!(error, StoreError::Lock { .. }), "{error}");
+        assert!(error.to_string().contains(file), "{error}");
+        assert!(lock(&path).is_ok());
+    }
 }

@@ -1,22 +1,24 @@
-//! Adds and removes vector columns without decoding anything: ordinary chunks are copied byte for byte, mapped vector
-//! chunks are rebuilt (their place in the file moves, and with it their alignment), and the new file takes the old
-//! one's name.
+//! Adds and removes vector columns without decoding anything: the chunks that stay are copied byte for byte (by the
+//! kernel, where it can), vector chunks to a place where their floats are on the boundary again, and the new file takes
+//! the old one's name.
 
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
-use super::assembly::{Assembly, Bytes, VectorChunk};
+use super::assembly::{Assembly, Bytes};
 use super::meta::{META_KEY, Meta};
 use super::part::Part;
 use super::reader::Store;
 use super::replace::{self, Pending, PendingFolder};
-use super::vectors::mapped_chunk;
+use super::vectors::floats_at;
 use super::writer::{Layout, check_vectors, chunk_of, column_meta, encode_error, key_values, vector_type};
 use super::{NewVectors, StoreError};
 use crate::schema;
@@ -60,65 +62,69 @@ pub(super) fn apply(path: &Path, change: Change<'_>) -> Result<(), StoreError> {
     pending.publish()
 }
 
-fn splice(store: &Store, part: &Part, out: &mut std::fs::File, change: Change<'_>) -> Result<(), StoreError> {
+/// Writes one file anew. The new columns are hashed while bytes are copied.
+fn splice(store: &Store, part: &Part, out: &mut File, change: Change<'_>) -> Result<(), StoreError> {
     let failed = |source| encode_error(store.path(), source);
-    let kept: Vec<usize> =
-        (0..part.schema.fields().len()).filter(|&root| !change.removes(part.schema.field(root).name())).collect();
+    let fields = part.schema.fields().iter();
+    let kept: Vec<bool> = fields.map(|field| !change.removes(field.name())).collect();
     let (schema, parquet) = new_schema(part, &kept, change).map_err(failed)?;
-    let mut assembly =
-        Assembly::new(out, Arc::new(parquet), change.layout.page_bytes).map_err(|source| failed(source.into()))?;
+    let assembly = Assembly::new(out, Arc::new(parquet), change.layout.page_bytes);
+    let mut assembly = assembly.map_err(|source| failed(source.into()))?;
+    let (copied, meta) =
+        rayon::join(|| copy_groups(part, &kept, change, &mut assembly), || new_meta(store, part, change));
+    copied?;
+    key_values(&schema, &meta, other_keys(part)).and_then(|pairs| assembly.finish(pairs)).map_err(failed)?;
+    Ok(())
+}
+
+fn copy_groups(
+    part: &Part,
+    kept: &[bool],
+    change: Change<'_>,
+    assembly: &mut Assembly<&mut File>,
+) -> Result<(), StoreError> {
+    let failed = |source| encode_error(&part.path, source);
+    let descriptor = part.footer.file_metadata().schema_descr();
     let mut first = part.first;
-    for number in 0..part.footer.num_row_groups() {
-        let ids = first..first + part.footer.row_group(number).num_rows() as usize;
+    for group in part.footer.row_groups() {
+        let ids = first..first + group.num_rows() as usize;
         first = ids.end;
-        for &root in &kept {
-            copy_column(part, number, root, &ids, &mut assembly)?;
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            let root = descriptor.get_column_root_idx(leaf);
+            if kept[root] {
+                copy_chunk(part, part.schema.field(root).name(), &ids, chunk, assembly)?;
+            }
         }
         for column in change.put {
             assembly.vectors(&chunk_of(column, &ids)).map_err(failed)?;
         }
         assembly.end_group(ids.len()).map_err(failed)?;
     }
-    let meta = new_meta(store, part, change);
-    key_values(&schema, &meta, other_keys(part)).and_then(|pairs| assembly.finish(pairs)).map_err(failed)?;
     Ok(())
 }
 
-/// Copies one column of one row group: the floats of a mapped vector chunk, the bytes of anything else.
-fn copy_column(
+/// Copies the bytes of a chunk; floats that lie together stay, or come to lie, on the boundary.
+fn copy_chunk(
     part: &Part,
-    group: usize,
-    root: usize,
-    ids: &std::ops::Range<usize>,
-    assembly: &mut Assembly<&mut std::fs::File>,
+    name: &str,
+    ids: &Range<usize>,
+    chunk: &ColumnChunkMetaData,
+    assembly: &mut Assembly<&mut File>,
 ) -> Result<(), StoreError> {
-    let failed = |source| encode_error(&part.path, source);
-    let name = part.schema.field(root).name();
-    let descriptor = part.footer.file_metadata().schema_descr();
-    for (leaf, chunk) in part.footer.row_group(group).columns().iter().enumerate() {
-        if descriptor.get_column_root_idx(leaf) != root {
-            continue;
-        }
-        let mapped = if schema::is_ordinary(name) { None } else { mapped_chunk(part, name, ids, chunk)? };
-        match mapped {
-            Some((runs, floats)) => {
-                let width = schema::vector_width(part.schema.field(root).data_type()).unwrap_or(1);
-                let plain = descriptor.column(leaf).max_def_level() == 2;
-                let chunk_again = VectorChunk { runs, width, floats: vec![floats.as_slice()] };
-                if plain { assembly.vectors(&chunk_again) } else { assembly.copy(Bytes::File(&part.file), chunk) }
-            }
-            None => assembly.copy(Bytes::File(&part.file), chunk),
-        }
-        .map_err(failed)?;
-    }
-    Ok(())
+    let lead = floats_at(part, name, ids, chunk)?;
+    let mut copy = || {
+        lead.map_or(Ok(()), |lead| assembly.align(lead))?;
+        assembly.copy(Bytes::File(&part.file), chunk)
+    };
+    copy().map_err(|source| encode_error(&part.path, source))
 }
 
 /// The columns that stay, as the old file spells them, and the new ones.
-fn new_schema(part: &Part, kept: &[usize], change: Change<'_>) -> Result<(Schema, SchemaDescriptor), ParquetError> {
+fn new_schema(part: &Part, kept: &[bool], change: Change<'_>) -> Result<(Schema, SchemaDescriptor), ParquetError> {
     let old = part.footer.file_metadata().schema_descr().root_schema();
-    let mut fields: Vec<_> = kept.iter().map(|&root| part.schema.field(root).clone()).collect();
-    let mut types: Vec<TypePtr> = kept.iter().map(|&root| old.get_fields()[root].clone()).collect();
+    let stays = || (0..kept.len()).filter(|&root| kept[root]);
+    let mut fields: Vec<_> = stays().map(|root| part.schema.field(root).clone()).collect();
+    let mut types: Vec<TypePtr> = stays().map(|root| old.get_fields()[root].clone()).collect();
     for column in change.put {
         let field = schema::vector_field(column.name, column.width);
         types.push(vector_type(&field)?);

@@ -123,7 +123,7 @@ impl Vectors {
     pub(super) fn open(parts: &[Part], name: &str, width: usize) -> Result<Self, StoreError> {
         let mut vectors = Self { width, rows: Vec::new(), pieces: Vec::new(), whole: OnceLock::new() };
         for part in parts {
-            let Some(leaf) = part.vector_leaf(name) else { continue };
+            let Some(&leaf) = part.vectors.get(name) else { continue };
             for (ids, chunk) in part.chunks(leaf.leaf) {
                 let (runs, floats) = open_chunk(part, name, leaf, &ids, chunk)?;
                 vectors.push(part, &runs, ids.start, floats);
@@ -179,18 +179,29 @@ pub(super) fn extend_rows(rows: &mut Vec<u32>, runs: &[RowRun], first: usize) {
     }
 }
 
-/// The floats of one column chunk if they can be mapped, for a writer that copies them.
-pub(super) fn mapped_chunk(
+/// Where in a column chunk its floats begin, if they lie together: a writer that copies it keeps them aligned.
+pub(super) fn floats_at(
     part: &Part,
     name: &str,
     ids: &Range<usize>,
     chunk: &ColumnChunkMetaData,
-) -> Result<Option<(Vec<RowRun>, MappedFloats)>, StoreError> {
-    let Some(leaf) = part.vector_leaf(name) else { return Ok(None) };
-    match open_chunk(part, name, leaf, ids, chunk)? {
-        (runs, Floats::Mapped(floats)) => Ok(Some((runs, floats))),
-        _ => Ok(None),
+) -> Result<Option<usize>, StoreError> {
+    let Some(&leaf) = part.vectors.get(name).filter(|_| chunk.compression() == Compression::UNCOMPRESSED) else {
+        return Ok(None);
+    };
+    let (mapping, _) = map_chunk(part, name, chunk)?;
+    match plain_pages(mapping.bytes(), leaf, ids.len() as u64) {
+        Ok((_, pages)) => Ok(if let [page] = pages.as_slice() { Some(page.start) } else { None }),
+        Err(Trouble::Unusual(_)) => Ok(None),
+        Err(Trouble::Damaged(reason)) => Err(part.damaged(name, reason)),
     }
+}
+
+/// The bytes of a chunk, and where in the file they begin.
+fn map_chunk(part: &Part, name: &str, chunk: &ColumnChunkMetaData) -> Result<(Mapping, u64), StoreError> {
+    let range = range_of(chunk).ok_or_else(|| part.damaged(name, "its bytes lie outside the file"))?;
+    let start = range.start;
+    Ok((Mapping::new(&part.file, range).map_err(|source| part.unreadable(source))?, start))
 }
 
 fn open_chunk(
@@ -201,15 +212,14 @@ fn open_chunk(
     chunk: &ColumnChunkMetaData,
 ) -> Result<(Vec<RowRun>, Floats), StoreError> {
     let total = ids.len() as u64;
-    let range = range_of(chunk).ok_or_else(|| part.damaged(name, "its bytes lie outside the file"))?;
-    let mapping = Mapping::new(&part.file, range.clone()).map_err(|source| part.unreadable(source))?;
+    let (mapping, start) = map_chunk(part, name, chunk)?;
     let pages = if chunk.compression() == Compression::UNCOMPRESSED {
         plain_pages(mapping.bytes(), leaf, total)
     } else {
         Err(Trouble::Unusual("it is compressed"))
     };
     match pages {
-        Ok((runs, pages)) => Ok((runs, float_source(part, mapping, range.start, &pages))),
+        Ok((runs, pages)) => Ok((runs, float_source(part, mapping, start, &pages))),
         Err(Trouble::Damaged(reason)) => Err(part.damaged(name, reason)),
         Err(Trouble::Unusual(reason)) => {
             log::debug!("{}: column `{name}` is decoded, not mapped: {reason}", part.path.display());

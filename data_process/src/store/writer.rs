@@ -13,6 +13,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
 
 use super::assembly::{Assembly, Bytes, VectorChunk};
@@ -131,13 +132,14 @@ pub(super) fn encode_error(path: &Path, source: ParquetError) -> StoreError {
 
 /// Checks vectors against the number of entities and each other.
 pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Result<(), StoreError> {
-    for (position, column) in vectors.iter().enumerate() {
+    let mut names = FxHashSet::default();
+    for column in vectors {
         let NewVectors { name, width, rows, values, .. } = *column;
         let owned = || name.to_owned();
         if name.is_empty() || schema::is_ordinary(name) {
             return Err(StoreError::ColumnName { name: owned() });
         }
-        if vectors[..position].iter().any(|other| other.name == name) {
+        if !names.insert(name) {
             return Err(StoreError::Twice { name: owned() });
         }
         if !(1..=1 << 24).contains(&width) || rows.len().checked_mul(width) != Some(values.len()) {
@@ -235,7 +237,7 @@ pub(super) fn chunk_of<'a>(column: &NewVectors<'a>, ids: &Range<usize>) -> Vecto
     VectorChunk {
         runs: levels::runs_of(&column.rows[start..end], ids.start, ids.len()),
         width: column.width,
-        floats: vec![&column.values[start * column.width..end * column.width]],
+        floats: &column.values[start * column.width..end * column.width],
     }
 }
 

@@ -9,7 +9,8 @@ use parquet::arrow::ArrowWriter;
 
 use super::*;
 use crate::fault::{Fault, Kind};
-use crate::store::{StoreError, drop_vectors, put_vectors, split, write};
+use crate::store::writer::encode_error;
+use crate::store::{StoreError, drop_vectors, join_shards, put_vectors, split, write};
 
 /// Writes a Parquet file with these columns.
 fn foreign(path: &Path, fields: Vec<Field>, columns: Vec<ArrayRef>) {
@@ -70,16 +71,6 @@ fn parquet_that_is_not_a_store_is_told_all_differences() {
     foreign(&path, vec![Field::new("id", DataType::UInt32, false)], vec![Arc::new(UInt32Array::from(vec![0]))]);
     let StoreError::Contract { mismatches, .. } = error(&path) else { panic!() };
     assert_eq!(mismatches.len(), 7);
-}
-
-#[test]
-fn a_file_of_very_many_columns() {
-    let (_folder, path) = temporary();
-    let fields = (0..20_000).map(|n| Field::new(format!("c{n}"), DataType::UInt32, false)).collect();
-    let column: ArrayRef = Arc::new(UInt32Array::from(vec![0]));
-    foreign(&path, fields, std::iter::repeat_n(column, 20_000).collect());
-    let text = error(&path).to_string();
-    assert!(text.contains("more differences") && text.len() < 10_000, "{}", text.len());
 }
 
 #[test]
@@ -171,6 +162,7 @@ fn a_column_that_is_not_there_or_may_not_be() {
     let (_folder, path) = temporary();
     with_image(&path);
     let error = drop_vectors(&path, "img").unwrap_err();
+    assert!(matches!(error, StoreError::NoColumn { .. }));
     assert!(error.to_string().contains("it has image"), "{error}");
     let (values, about) = (floats(2), provenance());
     let put = |vectors| put_vectors(&path, &[vectors]).unwrap_err();
@@ -214,4 +206,50 @@ fn a_folder_that_cannot_be_written_to() {
     fs::write(path.join("something"), "").unwrap();
     assert!(matches!(write(&path, &small_pair(), &[]).unwrap_err(), StoreError::Write { .. }), "a folder stays");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_open() {
+    let (_folder, path) = temporary();
+    with_image(&path);
+    let store = Store::open(&path).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+    let error = store.vectors("image").unwrap_err();
+    assert!(matches!(error, StoreError::Read { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Input);
+}
+
+#[test]
+fn what_the_disk_refuses_is_a_write_error_and_what_parquet_refuses_an_encoding_error() {
+    use parquet::errors::ParquetError;
+    let of = |source| encode_error(Path::new("pair.parquet"), source);
+    let refused = of(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+    assert!(matches!(refused, StoreError::Write { .. }) && refused.to_string().contains("nothing was changed"));
+    let unfit = of(ParquetError::General("too many pages".into()));
+    assert!(matches!(unfit, StoreError::Encode { .. }) && unfit.to_string().contains("too many pages"), "{unfit}");
+    assert_eq!((refused.kind(), unfit.kind()), (Kind::Output, Kind::Output));
+}
+
+#[test]
+fn a_part_that_is_no_shard() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let error = join_shards(&[path], &folder.path().join("joined.parquet")).unwrap_err();
+    assert!(matches!(error, StoreError::Shards { .. }), "{error}");
+}
+
+/// Every variant is expected by name in a test of this room, so that a new one cannot go untested.
+#[test]
+fn every_way_of_being_wrong_has_a_test() {
+    let (_, replace) = include_str!("../replace.rs").split_once("#[cfg(test)]").unwrap();
+    let tests = [include_str!("errors.rs"), include_str!("footers.rs"), include_str!("writers.rs"), replace].concat();
+    let variants = include_str!("../error.rs").lines().filter_map(|line| {
+        let name = line.strip_prefix("    ")?.strip_suffix(" {")?;
+        name.chars().all(char::is_alphanumeric).then_some(name)
+    });
+    let variants: Vec<&str> = variants.collect();
+    assert!(variants.len() > 20, "{variants:?}");
+    for variant in variants {
+        assert!(tests.contains(&format!("StoreError::{variant} {{")), "no test expects StoreError::{variant}");
+    }
 }

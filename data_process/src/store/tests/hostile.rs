@@ -9,7 +9,7 @@ use super::*;
 use crate::store::{StoreError, write};
 
 /// Reads everything of whatever these bytes are.
-fn read_all(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn read_all(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     fs::write(path, bytes).unwrap();
     let store = Store::open(path)?;
     for column in store.vector_columns() {
@@ -22,7 +22,7 @@ fn read_all(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     store.pair().map(drop)
 }
 
-fn survives(path: &Path, bytes: &[u8], what: impl std::fmt::Display) {
+pub(super) fn survives(path: &Path, bytes: &[u8], what: impl std::fmt::Display) {
     let outcome = catch_unwind(AssertUnwindSafe(|| read_all(path, bytes).is_ok()));
     assert!(outcome.is_ok(), "{what}");
 }

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole.
 
 mod errors;
+mod footers;
 mod hostile;
 mod round_trip;
 mod tools;

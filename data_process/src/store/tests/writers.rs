@@ -1,7 +1,8 @@
-//! Several writers, writers that are killed, and writers without room. A writer is this test binary, started again with
-//! an environment variable that says what to do.
+//! Several writers, writers that are killed, writers without room or rights, and readers with little memory. Each is this
+//! test binary, started again with an environment variable that says what to do.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -25,12 +26,28 @@ fn writer_process() {
             let values = floats(7 * WIDTH);
             put_vectors(&path, &[new_vectors("extra", WIDTH, &[0, 1, 2, 3, 4, 5, 6], &values, &about)]).unwrap();
         },
-        "no room" => {
+        "no room" | "full disk" | "no rights" => {
             let values = floats(7 * WIDTH * 10);
             let error =
                 put_vectors(&path, &[new_vectors("extra", WIDTH * 10, &[0, 1, 2, 3, 4, 5, 6], &values, &about)]);
-            let error = error.unwrap_err();
-            assert!(matches!(error, StoreError::Write { .. }), "{error}");
+            let StoreError::Write { source, .. } = error.unwrap_err() else { panic!() };
+            let expected = match role.as_str() {
+                "no room" => ErrorKind::FileTooLarge,
+                "full disk" => ErrorKind::StorageFull,
+                _ => ErrorKind::PermissionDenied,
+            };
+            assert_eq!(source.kind(), expected, "{source}");
+        }
+        "a million columns" => {
+            let error = Store::open(&path).unwrap_err();
+            assert!(error.to_string().contains("more differences") && error.to_string().len() < 10_000);
+        }
+        "many vector columns" => {
+            let store = Store::open(&path).unwrap();
+            assert_eq!(store.vector_columns().len(), MANY);
+            assert_eq!(store.vectors("v7").unwrap().as_slice().unwrap(), [7.0]);
+            put_vectors(&path, &[new_vectors("v7", 1, &[3], &[8.0], &about)]).unwrap();
+            assert_eq!(Store::open(&path).unwrap().vectors("v7").unwrap().as_slice().unwrap(), [8.0]);
         }
         name => {
             for round in 0..5 {
@@ -43,18 +60,17 @@ fn writer_process() {
 }
 
 fn start(role: &str, path: &Path) -> Child {
-    // For "no room", files may have 64 blocks; a write beyond that fails, as on a full disk.
-    let limits = if role == "no room" { "trap '' XFSZ; ulimit -f 64; " } else { "" };
-    Command::new("sh")
-        .args(["-c", &format!("{limits}exec \"$0\" \"$@\"")])
-        .arg(std::env::current_exe().unwrap())
-        .args(["store::tests::writers::writer_process", "--exact", "--nocapture"])
-        .env(ROLE, role)
-        .env(STORE, path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    command(role, path, "").spawn().unwrap()
+}
+
+/// This binary in a role, after `first` was run in its shell.
+fn command(role: &str, path: &Path, first: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first} exec \"$0\" \"$@\"")]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["store::tests::writers::writer_process", "--exact", "--nocapture"]);
+    command.env(ROLE, role).env(STORE, path).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn kill_at_random(path: &Path, times: usize) {
@@ -110,9 +126,88 @@ fn without_room_the_old_store_stays_and_nothing_else() {
     let (folder, path) = temporary();
     write(&path, &small_pair(), &[]).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(start("no room", &path).wait().unwrap().success());
+    // Files may have 64 blocks; a write beyond that fails.
+    let status = command("no room", &path, "trap '' XFSZ; ulimit -f 64;").status().unwrap();
+    assert!(status.success());
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn on_a_full_disk_the_old_store_stays_and_nothing_else() {
+    let (folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    // A disk of 128 KiB, seen by the shell and what it starts only.
+    let script = "mount -t tmpfs -o size=128k none \"$DISK\" || exit 42; cp \"$FROM\" \"$DISK/pair.parquet\"; \"$0\" \"$@\" || exit 1; \
+                  cmp \"$FROM\" \"$DISK/pair.parquet\" || exit 2; [ $(ls -A \"$DISK\" | wc -l) = 1 ] || exit 3; exit 0;";
+    let inner = command("full disk", &disk.join("pair.parquet"), script);
+    let mut outer = Command::new("unshare");
+    outer.arg("-rm").arg(inner.get_program()).args(inner.get_args());
+    outer.envs(inner.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let outcome = outer.env("DISK", &disk).env("FROM", &path).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match outcome.ok().and_then(|status| status.code()) {
+        Some(0) => {}
+        Some(code @ 2..=3) => panic!("the old store did not stay as it was ({code})"),
+        None | Some(42 | 126 | 127) => println!("skipped: no disk can be mounted here"),
+        // `unshare` ends with 1 where it may not, and so does the writer when it fails: only the first is a reason to skip.
+        Some(_) => {
+            let may = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+            assert!(!may.is_ok_and(|status| status.success()), "the writer gave another error");
+            println!("skipped: no namespaces here");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_only_be_read_stays_as_it_is() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+
+    let (folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let before = fs::read(&path).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut child = command("no rights", &path, "");
+    if fs::metadata(&path).unwrap().uid() == 0 {
+        // Nothing is forbidden to root; 65534 is `nobody`, who must be able to start this binary.
+        child.uid(65534);
+    }
+    let code = child.status().unwrap().code();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    if code == Some(126) || code == Some(127) {
+        return println!("skipped: this test runs as root, and nobody else may run its binary");
+    }
+    assert_eq!(code, Some(0));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Seconds of CPU and kilobytes of memory that a reader may take.
+const BOUNDS: &str = "ulimit -t 20; ulimit -v 4000000;";
+
+#[test]
+fn a_million_columns_are_refused_within_bounds() {
+    let (_folder, path) = temporary();
+    super::footers::many_columns(&path, 1_000_000);
+    assert!(command("a million columns", &path, BOUNDS).status().unwrap().success());
+}
+
+/// Vector columns of a store that is legal and unusual.
+const MANY: usize = 30_000;
+
+#[test]
+fn very_many_vector_columns_take_no_longer_than_they_must() {
+    let (_folder, path) = temporary();
+    let about = Provenance::default();
+    let names: Vec<String> = (0..MANY).map(|number| format!("v{number}")).collect();
+    let values: Vec<f32> = (0..MANY).map(|number| number as f32).collect();
+    let columns: Vec<_> =
+        names.iter().zip(values.chunks(1)).map(|(name, value)| new_vectors(name, 1, &[3], value, &about)).collect();
+    write(&path, &small_pair(), &columns).unwrap();
+    assert!(command("many vector columns", &path, BOUNDS).status().unwrap().success());
 }
 
 #[test]
