@@ -51,10 +51,26 @@ pub(super) struct Assembly<W> {
 }
 
 impl<W: Write> Assembly<W> {
+    /// Where the first chunk may begin.
+    pub(super) const START: u64 = MAGIC.len() as u64;
+
     /// Begins a file. A vector chunk of more than `page_bytes` is cut into several pages.
     pub(super) fn new(mut out: W, schema: SchemaDescPtr, page_bytes: usize) -> io::Result<Self> {
         out.write_all(MAGIC)?;
-        Ok(Self { out, at: MAGIC.len() as u64, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
+        Ok(Self { out, at: Self::START, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
+    }
+
+    /// Begins a file with the first `length` bytes of another; [`Self::keep`] says which chunks they are.
+    ///
+    /// From their very beginning, because the kernel copies whole pages faster than bytes that lie across two.
+    pub(super) fn like(
+        mut out: W,
+        schema: SchemaDescPtr,
+        page_bytes: usize,
+        (file, length): (&File, u64),
+    ) -> io::Result<Self> {
+        copy_range(file, 0, length, &mut out)?;
+        Ok(Self { out, at: length, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
     }
 
     fn next_column(&self) -> Result<ColumnDescPtr, ParquetError> {
@@ -73,10 +89,29 @@ impl<W: Write> Assembly<W> {
         self.write(&[0; ALIGNMENT][..gap])
     }
 
+    /// Takes over a chunk that [`Self::like`] has copied.
+    pub(super) fn keep(&mut self, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
+        self.record(chunk, chunk.byte_range().0)
+    }
+
     /// Appends a finished chunk, byte for byte.
     pub(super) fn copy(&mut self, from: Bytes<'_>, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
         let (start, length) = chunk.byte_range();
-        let moved = |offset: i64| offset - start as i64 + self.at as i64;
+        self.record(chunk, self.at)?;
+        match from {
+            Bytes::Memory(bytes) => {
+                let range = bytes.get(start as usize..(start + length) as usize);
+                self.out.write_all(range.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?)?;
+            }
+            Bytes::File(file) => copy_range(file, start, length, &mut self.out)?,
+        }
+        self.at += length;
+        Ok(())
+    }
+
+    /// Notes a finished chunk that begins at `place` in the new file.
+    fn record(&mut self, chunk: &ColumnChunkMetaData, place: u64) -> Result<(), ParquetError> {
+        let moved = |offset: i64| offset - chunk.byte_range().0 as i64 + place as i64;
         let mut builder = ColumnChunkMetaData::builder(self.next_column()?)
             .set_compression_codec(chunk.compression_codec())
             .set_encodings_mask(*chunk.encodings_mask())
@@ -89,23 +124,7 @@ impl<W: Write> Assembly<W> {
             builder = builder.set_statistics(statistics.clone());
         }
         self.chunks.push(builder.build()?);
-        self.copy_bytes(from, start, length)?;
         Ok(())
-    }
-
-    fn copy_bytes(&mut self, from: Bytes<'_>, start: u64, length: u64) -> io::Result<()> {
-        match from {
-            Bytes::Memory(bytes) => {
-                let range = bytes.get(start as usize..(start + length) as usize);
-                self.write(range.ok_or(io::ErrorKind::UnexpectedEof)?)
-            }
-            Bytes::File(mut file) => {
-                file.seek(SeekFrom::Start(start))?;
-                let copied = io::copy(&mut file.take(length), &mut self.out)?;
-                self.at += copied;
-                if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-            }
-        }
     }
 
     /// Appends a vector chunk.
@@ -164,6 +183,13 @@ impl<W: Write> Assembly<W> {
         self.out.flush()?;
         Ok(self.out)
     }
+}
+
+/// Copies bytes of a file, within the kernel where it can.
+fn copy_range(mut file: &File, start: u64, length: u64, out: &mut impl Write) -> io::Result<()> {
+    file.seek(SeekFrom::Start(start))?;
+    let copied = io::copy(&mut file.take(length), out)?;
+    if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// One page of a vector chunk: what comes before its floats, and how many floats it has.

@@ -1,6 +1,6 @@
 //! Adds and removes vector columns without decoding anything: the chunks that stay are copied byte for byte (by the
-//! kernel, where it can), vector chunks to a place where their floats are on the boundary again, and the new file takes
-//! the old one's name.
+//! kernel, where it can), all at once as far as they keep their place, vector chunks elsewhere to where their floats are
+//! on the boundary again; and the new file takes the old one's name.
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use super::reader::Store;
 use super::replace::{self, Pending, PendingFolder};
 use super::vectors::floats_at;
 use super::writer::{Layout, check_vectors, chunk_of, column_meta, encode_error, key_values, vector_type};
-use super::{NewVectors, StoreError};
+use super::{ALIGNMENT, NewVectors, StoreError};
 use crate::schema;
 
 /// What is to change.
@@ -68,31 +68,31 @@ fn splice(store: &Store, part: &Part, out: &mut File, change: Change<'_>) -> Res
     let fields = part.schema.fields().iter();
     let kept: Vec<bool> = fields.map(|field| !change.removes(field.name())).collect();
     let (schema, parquet) = new_schema(part, &kept, change).map_err(failed)?;
-    let assembly = Assembly::new(out, Arc::new(parquet), change.layout.page_bytes);
-    let mut assembly = assembly.map_err(|source| failed(source.into()))?;
-    let (copied, meta) =
-        rayon::join(|| copy_groups(part, &kept, change, &mut assembly), || new_meta(store, part, change));
-    copied?;
+    let (assembly, meta) =
+        rayon::join(|| copy_groups(part, &kept, change, out, parquet), || new_meta(store, part, change));
+    let assembly = assembly?;
     key_values(&schema, &meta, other_keys(part)).and_then(|pairs| assembly.finish(pairs)).map_err(failed)?;
     Ok(())
 }
 
-fn copy_groups(
+fn copy_groups<'a>(
     part: &Part,
     kept: &[bool],
     change: Change<'_>,
-    assembly: &mut Assembly<&mut File>,
-) -> Result<(), StoreError> {
+    out: &'a mut File,
+    parquet: SchemaDescriptor,
+) -> Result<Assembly<&'a mut File>, StoreError> {
     let failed = |source| encode_error(&part.path, source);
-    let descriptor = part.footer.file_metadata().schema_descr();
-    let mut first = part.first;
-    for group in part.footer.row_groups() {
-        let ids = first..first + group.num_rows() as usize;
-        first = ids.end;
-        for (leaf, chunk) in group.columns().iter().enumerate() {
-            let root = descriptor.get_column_root_idx(leaf);
-            if kept[root] {
-                copy_chunk(part, part.schema.field(root).name(), &ids, chunk, assembly)?;
+    let (mut standing, end) = standing(part, kept)?;
+    let assembly = Assembly::like(out, Arc::new(parquet), change.layout.page_bytes, (&part.file, end));
+    let mut assembly = assembly.map_err(|source| failed(source.into()))?;
+    for (number, (ids, _)) in part.chunks(0).enumerate() {
+        for (root, chunk) in chunks(part, number) {
+            if standing > 0 {
+                standing -= 1;
+                assembly.keep(chunk).map_err(failed)?;
+            } else if kept[root] {
+                copy_chunk(part, part.schema.field(root).name(), &ids, chunk, &mut assembly)?;
             }
         }
         for column in change.put {
@@ -100,7 +100,31 @@ fn copy_groups(
         }
         assembly.end_group(ids.len()).map_err(failed)?;
     }
-    Ok(())
+    Ok(assembly)
+}
+
+/// The chunks of a row group, each with the number of the column it belongs to.
+fn chunks(part: &Part, group: usize) -> impl Iterator<Item = (usize, &ColumnChunkMetaData)> {
+    let descriptor = part.footer.file_metadata().schema_descr();
+    let chunks = part.footer.row_group(group).columns().iter();
+    chunks.enumerate().map(|(leaf, chunk)| (descriptor.get_column_root_idx(leaf), chunk))
+}
+
+/// The first chunks of the file that may stay where they are: how many, and where they end.
+fn standing(part: &Part, kept: &[bool]) -> Result<(usize, u64), StoreError> {
+    let (mut count, mut end) = (0, Assembly::<&mut File>::START);
+    let Some((ids, _)) = part.chunks(0).next() else { return Ok((count, end)) };
+    for (root, chunk) in chunks(part, 0) {
+        let (start, length) = chunk.byte_range();
+        let near = start.checked_sub(end).is_some_and(|gap| gap < ALIGNMENT as u64);
+        let floats = floats_at(part, part.schema.field(root).name(), &ids, chunk)?;
+        let aligned = floats.is_none_or(|lead| (start + lead as u64).is_multiple_of(ALIGNMENT as u64));
+        if !(kept[root] && near && aligned) {
+            break;
+        }
+        (count, end) = (count + 1, start + length);
+    }
+    Ok((count, end))
 }
 
 /// Copies the bytes of a chunk; floats that lie together stay, or come to lie, on the boundary.

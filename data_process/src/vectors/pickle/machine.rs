@@ -124,7 +124,8 @@ impl<'a> Machine<'a> {
     fn string(&mut self, width: usize) -> Result<Value<'a>, PickleError> {
         let at = self.at;
         let bytes = self.counted(width)?;
-        std::str::from_utf8(bytes).map(Value::Text).map_err(|_| PickleError::Text { at })
+        // Protocol 2 writes arrays as text, so this is most of the work on some files.
+        simdutf8::basic::from_utf8(bytes).map(Value::Text).map_err(|_| PickleError::Text { at })
     }
 
     /// Lists, tuples, sets and dictionaries.

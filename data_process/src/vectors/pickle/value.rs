@@ -130,13 +130,12 @@ impl<'a> Heap<'a> {
     /// The text as Latin-1 bytes: only if every character is one byte, and the scans are not used up.
     pub(crate) fn latin1(&mut self, text: &'a str) -> Option<Value<'a>> {
         self.scans = self.scans.checked_sub(text.len())?;
-        let mut bytes = 0;
-        for letter in text.chars() {
-            if letter > '\u{ff}' {
-                return None;
-            }
-            bytes += 1;
+        let utf8 = text.as_bytes();
+        // In UTF-8 only characters above U+00FF have a byte above C3, and each character has one byte that continues none.
+        if utf8.iter().fold(0, |most, &byte| most.max(byte)) > 0xc3 {
+            return None;
         }
+        let bytes = utf8.iter().map(|&byte| usize::from(!continues(byte))).sum();
         Some(self.put(Object::Latin1 { text, bytes }))
     }
 
@@ -198,9 +197,30 @@ impl Raw<'_> {
     pub(crate) fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
         match self {
             Self::Bytes(bytes) => (*bytes).into(),
-            Self::Latin1 { text, .. } => text.chars().map(|letter| letter as u8).collect::<Vec<u8>>().into(),
+            Self::Latin1 { text, bytes } => latin1_bytes(text, *bytes).into(),
         }
     }
+}
+
+/// Whether a byte of UTF-8 continues a character.
+fn continues(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// The `count` characters of `text`, all up to U+00FF, as a byte each; without branches, as half of them are ASCII in no
+/// order that a processor could foresee.
+fn latin1_bytes(text: &str, count: usize) -> Vec<u8> {
+    // One slot more for the last lead byte, if any, before its character is complete.
+    let (mut bytes, mut at, mut before) = (vec![0; count + 1], 0, 0);
+    for &byte in text.as_bytes() {
+        // A lead byte (C2 or C3) gives the two bits that its second byte lacks.
+        let whole = if continues(byte) { byte & 0x3f | before << 6 } else { byte };
+        bytes[at.min(count)] = whole;
+        at += usize::from(byte < 0xc0);
+        before = byte;
+    }
+    bytes.truncate(count);
+    bytes
 }
 
 /// The product of a shape, if it fits the machine.
@@ -298,6 +318,20 @@ mod tests {
         assert_eq!(places(&[2, 3], &contiguous(&[2, 3], true)), [0, 2, 4, 1, 3, 5]);
         assert_eq!(places(&[], &[]), [0], "a number has one element and no axis");
         assert_eq!(places(&[3, 0, 2], &[0, 2, 1]), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn text_is_latin_1_only_up_to_its_last_character() {
+        let all: String = (0..=255_u8).rev().map(char::from).cycle().step_by(7).take(1000).collect();
+        let expected: Vec<u8> = all.chars().map(|letter| letter as u8).collect();
+        let mut heap = Heap::new(10_000);
+        let value = heap.latin1(&all).unwrap();
+        assert_eq!(heap.raw(value).unwrap().bytes(), expected);
+        let empty = heap.latin1("").unwrap();
+        assert!(heap.raw(empty).unwrap().bytes().is_empty());
+        for beyond in ["Ā", "aé€", "😀"] {
+            assert!(heap.latin1(beyond).is_none(), "{beyond}");
+        }
     }
 
     #[test]
