@@ -9,7 +9,7 @@
 //!  └─ footer: schema, places, counts, provenance
 //! ```
 //!
-//! ```ignore
+//! ```
 //! use data_process::pair::{Graph, GraphPair, Names};
 //! use data_process::store::{self, NewVectors, Provenance, Store};
 //!
