@@ -37,21 +37,25 @@ pub fn run(args: &Args, _bars: &Bars) -> Result<(), Failure> {
     }
     let store = Store::open(&args.path)?;
     match args.texts {
-        Some(count) => texts(&store.pair()?, args.template, count),
+        Some(count) => texts(&store.pair()?, args.template, count, args.show.json),
         None => store::show(&store, args.show)?,
     }
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "results of a command go to standard output")]
-fn texts(pair: &GraphPair, template: Template, count: usize) {
-    println!("relations, template {template}");
-    for sample in sample::relations(pair, template, count) {
-        println!("  {sample}");
+fn texts(pair: &GraphPair, template: Template, count: usize, json: bool) {
+    let [relations, attributes] = [sample::relations, sample::attributes].map(|samples| samples(pair, template, count));
+    if json {
+        let template = template.to_string();
+        let texts = serde_json::json!({ "template": template, "relations": relations, "attributes": attributes });
+        return println!("{texts:#}");
     }
-    println!("attributes, template {template}");
-    for sample in sample::attributes(pair, template, count) {
-        println!("  {sample}");
+    for (kind, samples) in [("relations", relations), ("attributes", attributes)] {
+        println!("{kind}, template {template}");
+        for sample in samples {
+            println!("  {sample}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub enum VectorError {
         source: NpyError,
     },
     /// A library refused the file.
-    #[error("{}: this is not a {format} file that can be read: {message}", path.display())]
+    #[error("{}: this cannot be read as {format}: {message}", path.display())]
     Library {
         /// The file.
         path: PathBuf,
@@ -57,6 +57,12 @@ pub enum VectorError {
         format: &'static str,
         /// What the library said.
         message: String,
+    },
+    /// An Arrow file whose buffers are compressed.
+    #[error("{}: a compressed Arrow file is not read; save it without compression, or as Parquet", path.display())]
+    Compressed {
+        /// The file.
+        path: PathBuf,
     },
     /// There is no vector in the file.
     #[error("{}: there are no vectors in it", path.display())]

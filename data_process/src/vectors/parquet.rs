@@ -35,7 +35,8 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     collect(path, "Parquet", batches, &columns, size)
 }
 
-/// Reads the vectors in an Arrow IPC file (uncompressed).
+/// Reads the vectors in an Arrow IPC file. A compressed one is refused: its buffers may claim any size, and the library
+/// would reserve it.
 ///
 /// # Errors
 /// As [`read`].
@@ -43,7 +44,13 @@ pub fn read_arrow(path: &Path, choice: &Choice) -> Result<VectorTable, VectorErr
     let (file, size) = open(path)?;
     let reader = FileReader::try_new(BufReader::new(file), None).map_err(|error| library(path, "Arrow IPC", &error))?;
     let columns = Columns::choose(path, &reader.schema(), choice)?;
-    collect(path, "Arrow IPC", reader, &columns, size)
+    // The library is built without codecs, and says so at the first batch.
+    collect(path, "Arrow IPC", reader, &columns, size).map_err(|error| match error {
+        VectorError::Library { path, message, .. } if message.contains("decompression requires") => {
+            VectorError::Compressed { path }
+        }
+        other => other,
+    })
 }
 
 fn open(path: &Path) -> Result<(File, u64), VectorError> {
@@ -233,6 +240,15 @@ mod tests {
             assert_is_the_table(&read(&path(name), &Choice::default()).unwrap(), name);
         }
         assert_is_the_table(&read_arrow(&path("fixed.arrow"), &Choice::default()).unwrap(), "fixed.arrow");
+    }
+
+    #[test]
+    fn compressed_arrow_files_are_refused_with_what_to_do() {
+        for name in ["lz4.arrow", "zstd.arrow"] {
+            let error = read_arrow(&path(name), &Choice::default()).unwrap_err();
+            assert!(matches!(error, VectorError::Compressed { .. }), "{error}");
+            assert!(error.to_string().contains("without compression"), "{error}");
+        }
     }
 
     #[test]

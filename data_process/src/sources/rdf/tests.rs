@@ -3,6 +3,7 @@ use std::io::Write;
 use super::*;
 use crate::event::Silent;
 use crate::sources::synthetic::{Knobs, generate};
+use crate::store::{self, Store};
 
 const LEFT: &str = r#"# a comment
 <http://l.org/Ada> <http://l.org/born> <http://l.org/London> .
@@ -175,6 +176,50 @@ fn export_and_read_give_an_equal_pair() {
     assert!(world.left.entities[0].starts_with("/m/"));
     back.links.sort_unstable();
     assert!(back == world);
+}
+
+#[test]
+fn a_store_exported_and_read_again_is_the_same_store() {
+    let world = generate(&Knobs { entities: 150, ..Knobs::default() }, &Silent).unwrap().pair;
+    let read_once = load(&[("a.nt", LEFT.as_bytes()), ("b.ttl", RIGHT.as_bytes())], None).unwrap().pair;
+    let folder = tempfile::tempdir().unwrap();
+    let stored = |pair: &GraphPair| {
+        let path = folder.path().join("pair.parquet");
+        store::write(&path, pair, &[]).unwrap();
+        Store::open(&path).unwrap().pair().unwrap()
+    };
+    for pair in [world, read_once] {
+        let before = stored(&pair);
+        let after = stored(&round_trip(&before));
+        assert_eq!(columns(&after), columns(&before));
+    }
+}
+
+#[test]
+fn rdf_xml_is_read_within_bounds() {
+    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">\
+        <!ENTITY d \"&c;&c;&c;&c;&c;&c;&c;&c;\"><!ENTITY e \"&d;&d;&d;&d;&d;&d;&d;&d;\"><!ENTITY f \"&e;&e;&e;&e;&e;&e;&e;&e;\">]>";
+    let rdf = |inside: &str| {
+        format!(
+            "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\" xmlns:l=\"http://l.org/\">{inside}</rdf:RDF>"
+        )
+    };
+    let deep = "<l:A><l:p>".repeat(20_000);
+    let texts = [
+        format!(
+            "{bomb}{}",
+            rdf("<rdf:Description rdf:about=\"http://l.org/x\"><l:p>&f;&f;&f;&f;</l:p></rdf:Description>")
+        ),
+        rdf(&deep),
+        rdf("<rdf:Description rdf:about=\"http://l.org/x\"><l:p>cut off"),
+    ];
+    for text in texts {
+        let files = [("a.rdf", text.as_bytes()), ("b.ttl", RIGHT.as_bytes())];
+        if let Ok(loaded) = load(&files, None) {
+            let bytes: usize = loaded.pair.left.facts.iter().map(|fact| fact.value.len()).sum();
+            assert!(bytes < 32 << 20, "{bytes}");
+        }
+    }
 }
 
 #[test]
