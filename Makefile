@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE := $(or $(HUMEA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/humea)
 
-.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny bench-store bench-train
+.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test-spark: build ## PySpark reads a store (needs Java 17)
 
 deny: ## licences and banned crates; the advisory database needs the network and is left to `cargo deny check advisories`
 	@scripts/deny.sh
+
+fuzz: ## the readers against libFuzzer's inputs, one target after another: make fuzz [SECONDS=600] [TARGETS="pickle rdf"]
+	@scripts/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
 bench-store: ## the feature store against memcpy, NumPy, safetensors, pyarrow, polars, DuckDB and pickle
 	@scripts/bench_store.sh

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets with a stable compiler and runs each, one after the other, from its seeds:
+#   scripts/fuzz.sh SECONDS [TARGET …]
+# What it finds stays in fuzz/artifacts/TARGET, what it learns in fuzz/corpus/TARGET.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-600}
+shift || true
+mapfile -t all < <(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' fuzz/Cargo.toml)
+targets=("$@")
+[ $# -gt 0 ] || targets=("${all[@]}")
+export HUMEA_FUZZED="data_process ${all[*]}"
+export CARGO_TARGET_DIR=${HUMEA_FUZZ_TARGET:-$PWD/fuzz/target}
+RUSTC_WRAPPER=$PWD/fuzz/rustc.sh cargo build --manifest-path fuzz/Cargo.toml --bins
+declare -A fixtures=([pickle]="*.pkl" [numpy]="*.npy" [torch_file]="*.bin *.pt")
+for target in "${targets[@]}"; do
+    mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+    # What the tests read makes good seeds.
+    for kind in ${fixtures[$target]:-}; do cp -n tests/fixtures/vectors/$kind "fuzz/corpus/$target/"; done
+    seeds=("fuzz/corpus/$target")
+    [ ! -d "fuzz/seeds/$target" ] || seeds+=("fuzz/seeds/$target")
+    echo "fuzz: $target for $seconds s"
+    "$CARGO_TARGET_DIR/debug/$target" "${seeds[@]}" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 \
+        -max_len=65536 -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 -verbosity=0
+done
