@@ -1,11 +1,11 @@
 //! ALBERT: one block run many times over, narrow embeddings mapped into the width of the block.
 
 use serde::Deserialize;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::bert::check_heads;
 use super::config::{Activation, ConfigError, ModelConfig};
-use super::layers::{Attend, Batch, BuildError, Encoder, LayerNorm, Linear, activate, attention, look_up};
+use super::layers::{Attend, Batch, BuildError, Embeddings, Encoder, LayerNorm, Linear, PostNormBlock, TableSizes};
 use super::weights::{Scope, Weights, WeightsError};
 
 /// The numbers of `config.json`.
@@ -56,13 +56,9 @@ impl AlbertConfig {
 #[derive(Debug)]
 pub struct Albert {
     config: AlbertConfig,
-    words: Tensor,
-    positions: Tensor,
-    /// The vector of token type 0.
-    kind_of_text: Tensor,
-    norm: LayerNorm,
+    embeddings: Embeddings,
     mapping: Linear,
-    block: Block,
+    block: PostNormBlock,
 }
 
 impl Albert {
@@ -71,25 +67,24 @@ impl Albert {
         let config: AlbertConfig = config.parse()?;
         config.check()?;
         let at = weights.below(&["", "albert."], "embeddings.word_embeddings.weight");
-        let (narrow, table) = (config.embedding_size, at.at("embeddings"));
-        let kinds = table.tensor("token_type_embeddings.weight", &[config.type_vocab_size, narrow])?;
+        let narrow = config.embedding_size;
+        let rows = TableSizes {
+            words: config.vocab_size,
+            positions: config.max_position_embeddings,
+            kinds: config.type_vocab_size,
+        };
         let encoder = at.at("encoder");
-        let block = encoder.at("albert_layer_groups").at(0).at("albert_layers").at(0);
+        let only = encoder.at("albert_layer_groups").at(0).at("albert_layers").at(0);
         Ok(Self {
-            words: table.tensor("word_embeddings.weight", &[config.vocab_size, narrow])?,
-            positions: table.tensor("position_embeddings.weight", &[config.max_position_embeddings, narrow])?,
-            kind_of_text: kinds.get(0),
-            norm: LayerNorm::new(&table.at("LayerNorm"), narrow, config.layer_norm_eps)?,
+            embeddings: Embeddings::new(&at.at("embeddings"), rows, narrow, config.layer_norm_eps, 0)?,
             mapping: Linear::new(&encoder.at("embedding_hidden_mapping_in"), narrow, config.hidden_size)?,
-            block: Block::new(&block, &config)?,
+            block: block(&only, &config)?,
             config,
         })
     }
 
     fn embed(&self, ids: &Tensor) -> Tensor {
-        let positions = Tensor::arange(ids.size()[1], (Kind::Int64, ids.device()));
-        let sum = look_up(&self.words, ids) + &self.kind_of_text + look_up(&self.positions, &positions);
-        self.mapping.forward(&self.norm.forward(&sum))
+        self.mapping.forward(&self.embeddings.forward(ids))
     }
 }
 
@@ -113,43 +108,19 @@ impl Encoder for Albert {
     }
 }
 
-#[derive(Debug)]
-struct Block {
-    head_size: i64,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    attention_norm: LayerNorm,
-    widen: Linear,
-    narrow: Linear,
-    norm: LayerNorm,
-    activation: Activation,
-}
-
-impl Block {
-    fn new(at: &Scope<'_>, config: &AlbertConfig) -> Result<Self, WeightsError> {
-        let (width, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let own = at.at("attention");
-        Ok(Self {
-            head_size: width / config.num_attention_heads,
-            query: Linear::new(&own.at("query"), width, width)?,
-            key: Linear::new(&own.at("key"), width, width)?,
-            value: Linear::new(&own.at("value"), width, width)?,
-            output: Linear::new(&own.at("dense"), width, width)?,
-            attention_norm: LayerNorm::new(&own.at("LayerNorm"), width, epsilon)?,
-            widen: Linear::new(&at.at("ffn"), width, inner)?,
-            narrow: Linear::new(&at.at("ffn_output"), inner, width)?,
-            norm: LayerNorm::new(&at.at("full_layer_layer_norm"), width, epsilon)?,
-            activation: config.hidden_act,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Tensor {
-        let (q, k, v) = (self.query.forward(x), self.key.forward(x), self.value.forward(x));
-        let seen = attention(&q, &k, &v, self.head_size, attend, None);
-        let x = self.attention_norm.forward(&(self.output.forward(&seen) + x));
-        let inner = activate(&self.widen.forward(&x), self.activation);
-        self.norm.forward(&(self.narrow.forward(&inner) + x))
-    }
+fn block(at: &Scope<'_>, config: &AlbertConfig) -> Result<PostNormBlock, WeightsError> {
+    let (width, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+    let own = at.at("attention");
+    Ok(PostNormBlock {
+        head_size: width / config.num_attention_heads,
+        query: Linear::new(&own.at("query"), width, width)?,
+        key: Linear::new(&own.at("key"), width, width)?,
+        value: Linear::new(&own.at("value"), width, width)?,
+        output: Linear::new(&own.at("dense"), width, width)?,
+        attention_norm: LayerNorm::new(&own.at("LayerNorm"), width, epsilon)?,
+        widen: Linear::new(&at.at("ffn"), width, inner)?,
+        narrow: Linear::new(&at.at("ffn_output"), inner, width)?,
+        norm: LayerNorm::new(&at.at("full_layer_layer_norm"), width, epsilon)?,
+        activation: config.hidden_act,
+    })
 }

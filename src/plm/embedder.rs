@@ -464,3 +464,6 @@ fn pooling_of(json: &Value) -> Option<Pooling> {
     let chosen: Vec<Pooling> = flags.iter().filter(|(flag, name, _)| set(flag, name)).map(|(_, _, p)| *p).collect();
     <[Pooling; 1]>::try_from(chosen).ok().map(|[only]| only)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,77 @@ pub fn join_heads(x: &Tensor) -> Tensor {
 pub fn look_up(table: &Tensor, ids: &Tensor) -> Tensor {
     Tensor::embedding(table, ids, -1, false, false)
 }
+
+/// BERT's block: attention, then two linear layers, each added to what went in and normalised after that. The
+/// architectures that have it name its weights differently, so each fills it in itself.
+#[derive(Debug)]
+pub(super) struct PostNormBlock {
+    pub(super) head_size: i64,
+    pub(super) query: Linear,
+    pub(super) key: Linear,
+    pub(super) value: Linear,
+    pub(super) output: Linear,
+    pub(super) attention_norm: LayerNorm,
+    pub(super) widen: Linear,
+    pub(super) narrow: Linear,
+    pub(super) norm: LayerNorm,
+    pub(super) activation: Activation,
+}
+
+impl PostNormBlock {
+    /// `[B, T, width]` → `[B, T, width]`.
+    pub(super) fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Tensor {
+        let (q, k, v) = (self.query.forward(x), self.key.forward(x), self.value.forward(x));
+        let seen = attention(&q, &k, &v, self.head_size, attend, None);
+        let x = self.attention_norm.forward(&(self.output.forward(&seen) + x));
+        let inner = activate(&self.widen.forward(&x), self.activation);
+        self.norm.forward(&(self.narrow.forward(&inner) + x))
+    }
+}
+
+/// BERT's embeddings: those of the words, of their positions and of token type 0, the only one a single text has, added
+/// up and normalised.
+#[derive(Debug)]
+pub(super) struct Embeddings {
+    /// The position of a text's first token.
+    first_position: i64,
+    words: Tensor,
+    positions: Tensor,
+    kind_of_text: Tensor,
+    norm: LayerNorm,
+}
+
+/// How many rows the tables of [`Embeddings`] have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableSizes {
+    pub(super) words: i64,
+    pub(super) positions: i64,
+    pub(super) kinds: i64,
+}
+
+impl Embeddings {
+    /// The tables below `embeddings`, all of one width.
+    pub(super) fn new(
+        at: &Scope<'_>,
+        rows: TableSizes,
+        width: i64,
+        epsilon: f64,
+        first_position: i64,
+    ) -> Result<Self, WeightsError> {
+        Ok(Self {
+            first_position,
+            words: at.tensor("word_embeddings.weight", &[rows.words, width])?,
+            positions: at.tensor("position_embeddings.weight", &[rows.positions, width])?,
+            kind_of_text: at.tensor("token_type_embeddings.weight", &[rows.kinds, width])?.get(0),
+            norm: LayerNorm::new(&at.at("LayerNorm"), width, epsilon)?,
+        })
+    }
+
+    /// Token ids `[B, T]` → `[B, T, width]`.
+    pub(super) fn forward(&self, ids: &Tensor) -> Tensor {
+        // Padding stands on the right, so a token's position does not depend on it.
+        let positions = Tensor::arange(ids.size()[1], (Kind::Int64, ids.device())) + self.first_position;
+        let sum = look_up(&self.words, ids) + &self.kind_of_text + look_up(&self.positions, &positions);
+        self.norm.forward(&sum)
+    }
+}

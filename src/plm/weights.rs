@@ -75,6 +75,9 @@ impl Fault for WeightsError {
     }
 }
 
+/// Endings of files that `torch.save` writes.
+const TORCH_FILES: [&str; 3] = ["bin", "pt", "pth"];
+
 /// The tensors of a model by name, given out in one kind on one device.
 #[derive(Debug)]
 pub struct Weights {
@@ -90,7 +93,7 @@ impl Weights {
     pub fn open(files: &[PathBuf], device: Device, kind: Kind) -> Result<Self, WeightsError> {
         let mut tensors = HashMap::new();
         for file in files {
-            if file.extension().is_some_and(|extension| extension == "bin") {
+            if file.extension().is_some_and(|extension| TORCH_FILES.iter().any(|known| extension == *known)) {
                 read_torch(file, &mut tensors)?;
             } else {
                 read_safetensors(file, &mut tensors)?;
@@ -135,10 +138,27 @@ impl Weights {
             let (found, expected) = (tensor.size(), shape.to_vec());
             return Err(WeightsError::Shape { model: self.model.clone(), name: name.to_owned(), found, expected });
         }
+        Ok(self.give_out(tensor))
+    }
+
+    /// A tensor of whatever shape it has.
+    pub fn any_shape(&self, name: &str) -> Result<Tensor, WeightsError> {
+        match self.tensors.borrow_mut().get_mut(name) {
+            Some(tensor) => Ok(self.give_out(tensor)),
+            None => Err(WeightsError::Missing { model: self.model.clone(), name: name.to_owned() }),
+        }
+    }
+
+    fn give_out(&self, tensor: &mut Tensor) -> Tensor {
         // `to_device` and `to_kind` give the same tensor back when there is nothing to do: a float32 file stays mapped.
         let given = tensor.to_device(self.device).to_kind(self.kind);
         *tensor = given.shallow_clone();
-        Ok(given)
+        given
+    }
+
+    /// The names of all tensors, in no order.
+    pub fn names(&self) -> Vec<String> {
+        self.tensors.borrow().keys().cloned().collect()
     }
 
     /// The shape of a tensor, if there is one of that name.
@@ -236,7 +256,8 @@ fn read_torch(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(), Wei
         let shape: Vec<i64> = stored.shape.iter().map(|&n| n as i64).collect();
         let tensor = Tensor::f_from_data_size(&stored.bytes, &shape, kind)
             .map_err(|error| WeightsError::Format { path: path.to_owned(), reason: error.to_string() })?;
-        into.insert(name.clone(), tensor);
+        // Training scripts wrap the model: {"state_dict": {…}}.
+        into.insert(name.strip_prefix("state_dict.").unwrap_or(name).to_owned(), tensor);
     }
     Ok(())
 }
@@ -287,6 +308,8 @@ mod tests {
             Kind::Float,
         );
         assert!(matches!(weights.tensor("v", &[1]), Err(WeightsError::Missing { .. })));
+        assert!(matches!(weights.any_shape("v"), Err(WeightsError::Missing { .. })));
+        assert!(matches!(weights.tensor("w", &[2]), Err(WeightsError::Shape { .. })));
         let error = weights.tensor("w", &[2]).unwrap_err();
         assert_eq!(error.to_string(), "the tensor \"w\" of m.safetensors is [1] where config.json asks for [2]");
     }

@@ -2,11 +2,10 @@
 //!
 //! ```text
 //!  folder of images ──► pictures (entity ◄─► file) ──► pixels (decode, resize, crop) ──► vgg ──► store column
-//!  index file ──────────┘                                       weights (safetensors, .bin) ──┘
+//!  index file ──────────┘                                       plm::weights (safetensors, .bin) ──┘
 //! ```
 
 pub mod pictures;
 pub mod pixels;
 pub mod run;
 pub mod vgg;
-pub mod weights;

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use super::pictures::{self, PictureError, Pictures};
 use super::pixels::{self, PixelError};
 use super::vgg::{Layer, Vgg, VggError};
-use super::weights::{self, WeightError};
+use crate::plm::weights::Weights;
 
 /// Files that are named one by one; beyond these they are only counted.
 const MOST_NOTES: usize = 20;
@@ -70,10 +70,7 @@ pub enum EmbedError {
     /// An index file is wrong.
     #[error(transparent)]
     Index(#[from] VectorError),
-    /// The weights cannot be read.
-    #[error(transparent)]
-    Weights(#[from] WeightError),
-    /// The weights are not those of a VGG, or libtorch failed.
+    /// The weights cannot be read or are not those of a VGG, or libtorch failed.
     #[error(transparent)]
     Vgg(#[from] VggError),
     /// Not one image could be decoded.
@@ -101,7 +98,6 @@ impl Fault for EmbedError {
             Self::Store(error) => error.kind(),
             Self::Pictures(error) => error.kind(),
             Self::Index(error) => error.kind(),
-            Self::Weights(error) => error.kind(),
             Self::Vgg(error) => error.kind(),
             Self::AllFailed(_) | Self::NotFinite { .. } => FaultKind::Data,
             Self::Interrupted { .. } => FaultKind::Interrupted,
@@ -121,7 +117,7 @@ pub fn embed_images(
     let entities = entities_of(&Store::open(&request.store)?)?;
     let index = read_indexes(&request.indexes, &entities)?;
     let pictures = pictures::find(&request.folders, &entities, index.as_ref())?;
-    let vgg = Vgg::new(&weights::read(&request.weights)?, request.device)?;
+    let vgg = network(request)?;
     let column = run(request, &vgg, &pictures, observer, stop)?;
     let coverage = Coverage { present: present(&column.rows, &entities), ..pictures.coverage };
     let provenance = provenance(request, &entities, &coverage, column.failed);
@@ -134,6 +130,11 @@ pub fn embed_images(
     };
     store::put_vectors(&request.store, &[vectors])?;
     Ok(Embedded { width: column.width, graphs: entities.graphs().clone(), coverage, failed: column.failed })
+}
+
+fn network(request: &Request) -> Result<Vgg, VggError> {
+    let files = std::slice::from_ref(&request.weights);
+    Vgg::new(&Weights::open(files, request.device, Kind::Float)?)
 }
 
 fn present(rows: &[u32], entities: &Entities) -> [usize; 2] {
@@ -266,6 +267,7 @@ fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Resul
 mod tests {
     use super::*;
     use data_process::event::Silent;
+    use data_process::pair::{Graph, GraphPair};
     use std::sync::Mutex;
 
     #[derive(Default)]
@@ -303,7 +305,46 @@ mod tests {
     }
 
     fn vgg() -> Vgg {
-        Vgg::new(&weights::read(&fixture("timm.safetensors")).unwrap(), Device::Cpu).unwrap()
+        network(&request(1)).unwrap()
+    }
+
+    /// A store with one entity, whose image is the picture.
+    fn on_a_store(folder: &Path) -> Request {
+        let graph =
+            |name: &str| Graph { name: name.into(), entities: [name.into()].into_iter().collect(), ..Graph::default() };
+        let (store, index) = (folder.join("pair.parquet"), folder.join("index.txt"));
+        let pair = GraphPair { left: graph("left"), right: graph("right"), links: vec![(0, 0)] };
+        store::write(&store, &pair, &[]).unwrap();
+        std::fs::write(&index, "left\tpicture\n").unwrap();
+        std::fs::create_dir(folder.join("images")).unwrap();
+        std::fs::copy(fixture("picture.png"), folder.join("images/picture.png")).unwrap();
+        Request { store, indexes: vec![index], folders: vec![folder.join("images")], ..request(1) }
+    }
+
+    #[test]
+    fn whatever_is_wrong_has_its_own_error_and_the_store_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = on_a_store(folder.path());
+        let before = std::fs::read(&good.store).unwrap();
+        let nowhere = || folder.path().join("nowhere.safetensors");
+        let tensors = Tensor::read_safetensors(fixture("timm.safetensors")).unwrap();
+        let broken = folder.path().join("broken.safetensors");
+        let nan = tensors
+            .into_iter()
+            .map(|(name, tensor)| if name.ends_with("bias") { (name, tensor * f64::NAN) } else { (name, tensor) });
+        Tensor::write_safetensors(&nan.collect::<Vec<_>>(), &broken).unwrap();
+        let error = |request: &Request| embed_images(request, &Silent, &|| false).unwrap_err();
+        assert!(matches!(error(&Request { store: nowhere(), ..good.clone() }), EmbedError::Store(_)));
+        assert!(matches!(error(&Request { folders: vec![nowhere()], ..good.clone() }), EmbedError::Pictures(_)));
+        assert!(matches!(error(&Request { indexes: vec![nowhere()], ..good.clone() }), EmbedError::Index(_)));
+        assert!(matches!(
+            error(&Request { weights: nowhere(), ..good.clone() }),
+            EmbedError::Vgg(VggError::Weights(_))
+        ));
+        let not_finite = error(&Request { weights: broken, ..good.clone() });
+        assert!(matches!(&not_finite, EmbedError::NotFinite { path } if path.ends_with("picture.png")), "{not_finite}");
+        assert_eq!(before, std::fs::read(&good.store).unwrap());
+        assert_eq!(embed_images(&good, &Silent, &|| false).unwrap().coverage.present, [1, 0]);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! Names of both worlds are accepted: timm (`pre_logits.fc1`, `pre_logits.fc2`, `head.fc`, the first two as
 //! convolutions) and torchvision (`classifier.0`, `.3`, `.6`). Source: Simonyan and Zisserman 2015, configuration D.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 
 use data_process::fault::{Fault, Kind as FaultKind};
-use tch::{Device, Tensor};
+use tch::Tensor;
+
+use crate::plm::weights::{Weights, WeightsError};
 
 /// What is taken from the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,9 +59,12 @@ impl FromStr for Layer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VggError {
-    /// A tensor is missing.
-    #[error("the weights have no {0}, so they are not those of VGG16 (timm or torchvision names)")]
-    Missing(String),
+    /// The weights cannot be read, or a tensor is missing.
+    #[error("{0} (VGG16 by timm's or torchvision's names is expected)")]
+    Weights(#[from] WeightsError),
+    /// The network was cut off below its head, and the head is asked for.
+    #[error("the weights have no head.fc, so there are no logits; take --layer fc7")]
+    NoHead,
     /// A tensor's shape does not follow from the one before it.
     #[error("the tensor {name} has shape {found:?}, which does not fit {expected}")]
     Shape {
@@ -79,7 +83,8 @@ pub enum VggError {
 impl Fault for VggError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Missing(_) | Self::Shape { .. } => FaultKind::Data,
+            Self::NoHead | Self::Shape { .. } => FaultKind::Data,
+            Self::Weights(error) => error.kind(),
             Self::Torch(_) => FaultKind::Device,
         }
     }
@@ -116,15 +121,15 @@ impl Vgg {
     ///
     /// # Errors
     /// If a tensor is missing or its shape does not follow from the one before it.
-    pub fn new(tensors: &HashMap<String, Tensor>, device: Device) -> Result<Self, VggError> {
-        let convolutions = convolutions(tensors, device)?;
+    pub fn new(weights: &Weights) -> Result<Self, VggError> {
+        let convolutions = convolutions(weights)?;
         let channels = convolutions.last().map_or(0, |last| last.affine.weight.size()[0]);
-        let fc6 = connected(tensors, ["pre_logits.fc1", "classifier.0"], channels * GRID * GRID, device)?;
-        let fc7 = connected(tensors, ["pre_logits.fc2", "classifier.3"], fc6.weight.size()[0], device)?;
-        let logits = connected(tensors, ["head.fc", "classifier.6"], fc7.weight.size()[0], device);
+        let fc6 = connected(weights, ["pre_logits.fc1", "classifier.0"], channels * GRID * GRID)?;
+        let fc7 = connected(weights, ["pre_logits.fc2", "classifier.3"], fc6.weight.size()[0])?;
+        let logits = connected(weights, ["head.fc", "classifier.6"], fc7.weight.size()[0]);
         // A network cut off below its head still gives fc7.
         let logits = match logits {
-            Err(VggError::Missing(_)) => None,
+            Err(VggError::Weights(WeightsError::Missing { .. })) => None,
             other => Some(other?),
         };
         Ok(Self { convolutions, fc6, fc7, logits })
@@ -152,7 +157,7 @@ impl Vgg {
         let fc7 = self.fc7.apply(&fc6)?.f_relu_()?;
         match (layer, &self.logits) {
             (Layer::Logits, Some(logits)) => logits.apply(&fc7),
-            (Layer::Logits, None) => Err(VggError::Missing("head.fc.weight".to_owned())),
+            (Layer::Logits, None) => Err(VggError::NoHead),
             _ => Ok(fc7),
         }
     }
@@ -165,16 +170,15 @@ impl Affine {
 }
 
 /// `features.N`: convolution and `ReLU` take two places, a pooling one more, so a gap of three says that pooling follows.
-fn convolutions(tensors: &HashMap<String, Tensor>, device: Device) -> Result<Vec<Convolution>, VggError> {
-    let mut places: Vec<u32> = tensors.keys().filter_map(|name| place(name)).collect();
+fn convolutions(weights: &Weights) -> Result<Vec<Convolution>, VggError> {
+    // The least that a VGG has.
+    drop(weights.any_shape("features.0.weight")?);
+    let mut places: Vec<u32> = weights.names().iter().filter_map(|name| place(name)).collect();
     places.sort_unstable();
-    if places.first() != Some(&0) {
-        return Err(VggError::Missing("features.0.weight".to_owned()));
-    }
     let (mut found, mut channels) = (Vec::new(), 3);
     for (at, place) in places.iter().enumerate() {
         let name = format!("features.{place}");
-        let affine = affine(tensors, &name, device)?;
+        let affine = affine(weights, &name)?;
         let shape = affine.weight.size();
         if shape.len() != 4 || shape[1..] != [channels, 3, 3] {
             let expected = format!("[_, {channels}, 3, 3] (plain VGG, without batch normalisation)");
@@ -192,15 +196,10 @@ fn place(name: &str) -> Option<u32> {
 }
 
 /// A fully connected layer under either of its names; timm keeps them as convolutions, which are the same numbers.
-fn connected(
-    tensors: &HashMap<String, Tensor>,
-    names: [&str; 2],
-    inputs: i64,
-    device: Device,
-) -> Result<Affine, VggError> {
-    let known = names.into_iter().find(|name| tensors.contains_key(&format!("{name}.weight")));
-    let name = known.ok_or_else(|| VggError::Missing(format!("{}.weight", names[0])))?;
-    let Affine { weight, bias } = affine(tensors, name, device)?;
+fn connected(weights: &Weights, names: [&str; 2], inputs: i64) -> Result<Affine, VggError> {
+    let known = names.into_iter().find(|name| weights.has(&format!("{name}.weight")));
+    let name = known.unwrap_or(names[0]);
+    let Affine { weight, bias } = affine(weights, name)?;
     let shape = weight.size();
     if shape[1..].iter().product::<i64>() != inputs {
         let expected = format!("{inputs} inputs");
@@ -209,12 +208,8 @@ fn connected(
     Ok(Affine { weight: weight.f_reshape([shape[0], inputs])?, bias })
 }
 
-fn affine(tensors: &HashMap<String, Tensor>, name: &str, device: Device) -> Result<Affine, VggError> {
-    let get = |part: &str| {
-        let name = format!("{name}.{part}");
-        let tensor = tensors.get(&name).ok_or_else(|| VggError::Missing(name.clone()))?;
-        Ok::<_, VggError>(tensor.f_to_device(device)?)
-    };
+fn affine(weights: &Weights, name: &str) -> Result<Affine, VggError> {
+    let get = |part: &str| weights.any_shape(&format!("{name}.{part}"));
     let (weight, bias) = (get("weight")?, get("bias")?);
     if bias.size() != weight.size()[..1] {
         let expected = format!("the bias of {:?}", weight.size());
@@ -226,15 +221,22 @@ fn affine(tensors: &HashMap<String, Tensor>, name: &str, device: Device) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::{pixels, weights};
+    use crate::vision::pixels;
+    use std::collections::HashMap;
     use std::path::{Path, PathBuf};
+    use tch::{Device, Kind};
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vision").join(name)
     }
 
     fn tensors(name: &str) -> HashMap<String, Tensor> {
-        weights::read(&fixture(name)).unwrap()
+        Tensor::read_safetensors(fixture(name)).unwrap().into_iter().collect()
+    }
+
+    fn vgg(tensors: &HashMap<String, Tensor>) -> Result<Vgg, VggError> {
+        let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        Vgg::new(&Weights::from_tensors("test".to_owned(), tensors, Device::Cpu, Kind::Float))
     }
 
     /// Figures of the same network in PyTorch, on the same pixels.
@@ -245,7 +247,8 @@ mod tests {
         let pixels = pixels::normalised(crop.as_raw());
         let batch = Tensor::from_slice(&pixels).reshape([1, 3, pixels::SIDE as i64, pixels::SIDE as i64]);
         for name in ["torchvision.bin", "timm.safetensors"] {
-            let vgg = Vgg::new(&tensors(name), Device::Cpu).unwrap();
+            let weights = Weights::open(&[fixture(name)], Device::Cpu, Kind::Float).unwrap();
+            let vgg = Vgg::new(&weights).unwrap();
             for layer in [Layer::Fc6, Layer::Fc7, Layer::Logits] {
                 let found = tch::no_grad(|| vgg.forward(&batch, layer)).unwrap();
                 let difference = (&found - &expected[layer.name()]).abs().max().double_value(&[]);
@@ -260,24 +263,28 @@ mod tests {
     fn weights_of_something_else_are_refused_by_name() {
         let mut tensors = tensors("timm.safetensors");
         let fc7 = tensors.remove("pre_logits.fc2.weight").unwrap();
-        let error = Vgg::new(&tensors, Device::Cpu).unwrap_err();
-        assert!(matches!(&error, VggError::Missing(name) if name == "pre_logits.fc2.weight"), "{error}");
+        let error = vgg(&tensors).unwrap_err();
+        assert!(
+            matches!(&error, VggError::Weights(WeightsError::Missing { name, .. }) if name == "pre_logits.fc2.weight"),
+            "{error}"
+        );
         tensors.insert("pre_logits.fc2.weight".to_owned(), fc7.narrow(1, 0, 3));
-        assert!(matches!(Vgg::new(&tensors, Device::Cpu), Err(VggError::Shape { .. })));
-        tensors.insert("features.2.weight".to_owned(), Tensor::zeros([4], (tch::Kind::Float, Device::Cpu)));
-        assert!(matches!(Vgg::new(&tensors, Device::Cpu), Err(VggError::Shape { .. })));
-        assert!(matches!(Vgg::new(&HashMap::new(), Device::Cpu), Err(VggError::Missing(_))));
+        assert!(matches!(vgg(&tensors), Err(VggError::Shape { .. })));
+        tensors.insert("features.2.weight".to_owned(), Tensor::zeros([4], (Kind::Float, Device::Cpu)));
+        assert!(matches!(vgg(&tensors), Err(VggError::Shape { .. })));
+        assert!(matches!(vgg(&HashMap::new()), Err(VggError::Weights(WeightsError::Missing { .. }))));
     }
 
     #[test]
     fn a_network_without_its_head_still_gives_fc7() {
         let mut tensors = tensors("timm.safetensors");
         tensors.retain(|name, _| !name.starts_with("head."));
-        let vgg = Vgg::new(&tensors, Device::Cpu).unwrap();
+        let vgg = vgg(&tensors).unwrap();
         let side = pixels::SIDE as i64;
-        let images = Tensor::zeros([2, 3, side, side], (tch::Kind::Float, Device::Cpu));
+        let images = Tensor::zeros([2, 3, side, side], (Kind::Float, Device::Cpu));
         assert_eq!(vgg.forward(&images, Layer::Fc7).unwrap().size(), [2, 16]);
-        assert!(matches!(vgg.forward(&images, Layer::Logits), Err(VggError::Missing(_))));
+        assert!(matches!(vgg.forward(&images, Layer::Logits), Err(VggError::NoHead)));
+        assert!(matches!(vgg.forward(&images.narrow(1, 0, 2), Layer::Fc7), Err(VggError::Torch(_))));
     }
 
     #[test]

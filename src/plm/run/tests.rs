@@ -191,6 +191,19 @@ fn vectors_that_are_not_finite_are_refused_with_their_text() {
 }
 
 #[test]
+fn every_other_way_to_fail_has_its_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = new_store(folder.path());
+    let error = |path: &Path| embed_texts(path, &mut Embedder::hashing(1), TEMPLATE, None, &Silent).unwrap_err();
+    assert!(matches!(error(&folder.path().join("nowhere.parquet")), RunError::Store(_)));
+    std::fs::write(folder.path().join("embed-text.cache"), "a file where a folder should be").unwrap();
+    assert!(matches!(error(&path), RunError::Cache { .. }));
+    let crashed = Stopped::Crashed("out of memory".to_owned()).into_error();
+    assert!(matches!(&crashed, RunError::Worker(reason) if reason == "out of memory"), "{crashed}");
+    assert!(matches!(Stopped::By(RunError::Interrupted).into_error(), RunError::Interrupted));
+}
+
+#[test]
 fn no_scratch_file_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = new_store(folder.path());

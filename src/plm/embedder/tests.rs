@@ -1,0 +1,133 @@
+//! One test for every way in which a model's folder can be wrong.
+
+use std::fs;
+use std::path::Path;
+
+use data_process::event::Silent;
+
+use super::*;
+use crate::plm::config::ConfigError;
+use crate::plm::hub::Hub;
+use crate::plm::parity::{fixture, repository};
+use crate::plm::run::{RunError, vectors_of};
+use crate::plm::sentencepiece::SentencePiece;
+use crate::plm::tokenizer::Tokeniser;
+
+/// A copy of the small BERT, in which files may be spoilt.
+fn model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(fixture("bert").join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn load(folder: &Path, options: Options) -> Result<Embedder, EmbedderError> {
+    Embedder::load(&repository(folder), options, Device::Cpu, 1, &Silent)
+}
+
+/// The error of a model with one file of this content, or without it.
+fn spoilt(file: &str, content: Option<&str>) -> EmbedderError {
+    let folder = model();
+    let path = folder.path().join(file);
+    content.map_or_else(|| fs::remove_file(&path), |content| fs::write(&path, content)).unwrap();
+    load(folder.path(), Options::default()).unwrap_err()
+}
+
+/// The error of a model whose configuration has another number.
+fn configured(key: &str, number: u32) -> EmbedderError {
+    let text = fs::read_to_string(fixture("bert").join("config.json")).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json[key] = number.into();
+    spoilt("config.json", Some(&json.to_string()))
+}
+
+#[test]
+fn the_copy_itself_is_a_model() {
+    assert_eq!(load(model().path(), Options::default()).unwrap().width(), 32);
+}
+
+#[test]
+fn a_wrong_configuration_has_its_error() {
+    assert!(matches!(spoilt("config.json", None), EmbedderError::Hub(HubError::NotInFolder { .. })));
+    assert!(matches!(spoilt("config.json", Some("{")), EmbedderError::Config(ConfigError::Json { .. })));
+    let heads = configured("num_attention_heads", 5);
+    assert!(matches!(heads, EmbedderError::Config(ConfigError::Unsupported { .. })), "{heads}");
+    let width = configured("intermediate_size", 7);
+    assert!(matches!(width, EmbedderError::Weights(WeightsError::Shape { .. })), "{width}");
+    let module = spoilt("modules.json", Some(r#"[{"type": "sentence_transformers.models.Dense"}]"#));
+    assert!(matches!(&module, EmbedderError::Module { module, .. } if module.ends_with("Dense")), "{module}");
+}
+
+#[test]
+fn wrong_weights_have_their_error() {
+    assert!(matches!(spoilt("model.safetensors", None), EmbedderError::NoWeights(_)));
+    let garbage = spoilt("model.safetensors", Some("garbage"));
+    assert!(matches!(garbage, EmbedderError::Weights(WeightsError::Format { .. })), "{garbage}");
+    let gone = digest_of(&[PathBuf::from("/no/such.safetensors")]).unwrap_err();
+    assert!(matches!(gone, EmbedderError::Read { .. }), "{gone}");
+}
+
+#[test]
+fn options_beyond_the_model_have_their_error() {
+    let folder = model();
+    let error = |options| load(folder.path(), options).unwrap_err();
+    let layer = error(Options { layer: Some(9), ..Options::default() });
+    assert!(matches!(layer, EmbedderError::Layer { asked: 9, blocks: 2 }), "{layer}");
+    let long = error(Options { max_length: Some(9999), ..Options::default() });
+    assert!(matches!(long, EmbedderError::Length { asked: 9999, .. }), "{long}");
+    let short = error(Options { max_length: Some(2), ..Options::default() });
+    assert!(matches!(short, EmbedderError::Tokenizer(TokenizerError::TooShort { length: 2, special: 2 })), "{short}");
+    assert!("float64".parse::<Precision>().unwrap_err().to_string().contains("float32, bf16 or f16"));
+    assert!("average".parse::<Pooling>().unwrap_err().to_string().contains("cls, mean, last or max"));
+}
+
+#[test]
+fn a_wrong_tokenizer_has_its_error() {
+    let none = spoilt("tokenizer.json", None);
+    assert!(matches!(none, EmbedderError::Tokenizer(TokenizerError::None(_))), "{none}");
+    let garbage = spoilt("tokenizer.json", Some("{}"));
+    assert!(matches!(garbage, EmbedderError::Tokenizer(TokenizerError::Format { .. })), "{garbage}");
+    let folder = model();
+    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    fs::write(folder.path().join("vocab.json"), "[").unwrap();
+    fs::write(folder.path().join("merges.txt"), "").unwrap();
+    let vocabulary = load(folder.path(), Options::default()).unwrap_err();
+    assert!(matches!(vocabulary, EmbedderError::Tokenizer(TokenizerError::Config(_))), "{vocabulary}");
+    let gone = SentencePiece::read(Path::new("/no/such.model")).unwrap_err();
+    assert!(matches!(gone, TokenizerError::Read { .. }), "{gone}");
+}
+
+#[test]
+fn a_tokenizer_that_is_damaged_in_the_cache_is_named() {
+    let cache = tempfile::tempdir().unwrap();
+    let at = cache.path().join("models--someone--model");
+    fs::create_dir_all(at.join("refs")).unwrap();
+    fs::create_dir_all(at.join("snapshots/abc")).unwrap();
+    fs::write(at.join("refs/main"), "abc").unwrap();
+    fs::write(at.join("snapshots/abc/tokenizer.json"), "").unwrap();
+    let hub = Hub {
+        cache: cache.path().to_owned(),
+        endpoint: "http://127.0.0.1:9".to_owned(),
+        token: None,
+        offline: true,
+        retries: 0,
+    };
+    let model = hub.repository("someone/model", None).unwrap();
+    let error = Tokeniser::open(&model, Architecture::Bert, &Silent).unwrap_err();
+    assert!(matches!(error, TokenizerError::Hub(HubError::Cache { .. })), "{error}");
+}
+
+#[test]
+fn a_text_that_cannot_be_tokenised_is_named() {
+    let folder = model();
+    // A vocabulary of one word, and no token for the others.
+    let words = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"known": 0}, "unk_token": "[UNK]"}}"#;
+    fs::write(folder.path().join("tokenizer.json"), words).unwrap();
+    let mut embedder = load(folder.path(), Options::default()).unwrap();
+    assert_eq!(embedder.tokenise(&["known"]).unwrap(), [[0]]);
+    assert!(matches!(embedder.tokenise(&["unheard"]), Err(TokenizerError::Text { text, .. }) if text == "unheard"));
+    assert!(matches!(vectors_of(&mut embedder, &["unheard"]), Err(RunError::Tokenizer(_))));
+}
