@@ -10,7 +10,7 @@ echo "| entities, both graphs | seconds per epoch | peak MiB |"
 echo "|---:|---:|---:|"
 for side in ${SIZES:-5000 15000 50000 150000}; do
     store=$folder/world.parquet
-    "$humea" -q prep synthetic --entities "$side" --seed 7 --out "$store" >"$folder/log"
+    "$humea" -q prep synthetic --entities "$side" --seed 7 --force --out "$store" >"$folder/log"
     "$humea" -q embed-text --store "$store" --plm hashing --device cpu >"$folder/log"
     # The last of the epochs is reported: the first gathers and allocates.
     python3 - "$humea" "$store" "$folder/run" "$((2 * side))" <<'PYTHON'

@@ -23,12 +23,16 @@ def cut(table: pyarrow.Table, ids: numpy.ndarray) -> pyarrow.Table:
     number = {int(old): new for new, old in enumerate(ids)}
     part = table.take(pyarrow.array(ids))
     edges = [[edge | {"tail": number[edge["tail"]]} for edge in row if edge["tail"] in number] for row in part["edges"].to_pylist()]
-    links = [[number[other] for other in row if other in number] for row in part["links"].to_pylist()]
-    columns = {"id": range(len(ids)), "edges": edges, "links": links}
+    both = [[(number[other], at) for other, at in zip(others, order) if other in number]
+            for others, order in zip(part["links"].to_pylist(), part["link_order"].to_pylist())]
+    # Positions in the source's list of links, closed up where links were dropped.
+    place = {at: new for new, at in enumerate(sorted({at for row in both for _, at in row}))}
+    columns = {"id": range(len(ids)), "edges": edges, "links": [[other for other, _ in row] for row in both],
+               "link_order": [[place[at] for _, at in row] for row in both]}
     for name, values in columns.items():
-        place = part.schema.get_field_index(name)
-        field = part.schema.field(place)
-        part = part.set_column(place, field, pyarrow.array(values, field.type))
+        index = part.schema.get_field_index(name)
+        field = part.schema.field(index)
+        part = part.set_column(index, field, pyarrow.array(values, field.type))
     return part
 
 

@@ -71,22 +71,25 @@ struct Scorer {
     right: Tensor,
     /// `[n]` hubness of the left and of the right rows; none without CSLS.
     hubness: Option<[Tensor; 2]>,
-    /// The blocks' cosines, if all of them fit.
-    kept: Vec<Tensor>,
+    /// `[n, n]` cosines, if they are few enough.
+    kept: Option<Tensor>,
 }
 
 impl Scorer {
     fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
         let (left, right) = (left.detach(), right.detach().tr());
         let k = (config.csls_k.max(1) as i64).min(left.size()[0]);
-        let mut kept = Vec::new();
-        let hubness = if config.csls { Some(hubness(&left, &right, k, &mut kept)?) } else { None };
+        let links = left.size()[0];
+        let kept = (config.csls && links * links * 4 <= KEPT)
+            .then(|| Tensor::f_empty([links, links], (left.kind(), left.device())))
+            .transpose()?;
+        let hubness = if config.csls { Some(hubness(&left, &right, k, kept.as_ref())?) } else { None };
         Ok(Self { left, right, hubness, kept })
     }
 
     fn block(&self, start: i64, height: i64) -> Result<Tensor, TchError> {
-        let cosines = match self.kept.get((start / BLOCK) as usize) {
-            Some(kept) => kept.shallow_clone(),
+        let cosines = match &self.kept {
+            Some(kept) => kept.narrow(0, start, height),
             None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
         };
         Ok(match &self.hubness {
@@ -105,23 +108,29 @@ impl Scorer {
     }
 }
 
-/// Mean cosine of each left row, and of each right row, to its k nearest of the other side.
-fn hubness(left: &Tensor, right: &Tensor, k: i64, kept: &mut Vec<Tensor>) -> Result<[Tensor; 2], TchError> {
+/// Mean cosine of each left row, and of each right row, to its k nearest of the other side; all cosines are left in
+/// `kept` `[n, n]` if it is given.
+fn hubness(left: &Tensor, right: &Tensor, k: i64, kept: Option<&Tensor>) -> Result<[Tensor; 2], TchError> {
     let links = left.size()[0];
     let mut rows = Vec::new();
     let mut best: Option<Tensor> = None;
     for start in (0..links).step_by(BLOCK as usize) {
-        let cosines = left.narrow(0, start, BLOCK.min(links - start)).f_matmul(right)?;
-        if links * links * 4 <= KEPT {
-            kept.push(cosines.shallow_clone());
-        }
+        let height = BLOCK.min(links - start);
+        let block = left.narrow(0, start, height);
+        let cosines = match kept {
+            Some(kept) => block.f_mm_out(&kept.narrow(0, start, height), right)?,
+            None => block.f_mm(right)?,
+        };
         let (top, _) = cosines.f_topk(k, 1, true, false)?;
         rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
-        let so_far = match best {
-            None => cosines,
-            Some(best) => Tensor::f_cat(&[best, cosines], 0)?,
-        };
-        best = Some(so_far.f_topk(k.min(so_far.size()[0]), 0, true, false)?.0);
+        let (top, _) = cosines.f_topk(k.min(height), 0, true, false)?;
+        best = Some(match best {
+            None => top,
+            Some(best) => {
+                let both = Tensor::f_cat(&[best, top], 0)?;
+                both.f_topk(k.min(both.size()[0]), 0, true, false)?.0
+            }
+        });
     }
     let columns = best.unwrap_or_else(|| Tensor::zeros([1, links], (Kind::Float, left.device())));
     Ok([Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
