@@ -1,7 +1,6 @@
 //! `humea store`: look at a store, check it, and change its columns and its files.
 #![expect(clippy::print_stdout, reason = "results of a command go to standard output")]
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind};
 use data_process::sources::rdf;
-use data_process::store::{self, Format, NewVectors, Provenance, Store, StoreError};
+use data_process::store::{self, Format, NewVectors, Provenance, Store};
 
 use super::exit::Failure;
 use crate::progress::Bars;
@@ -230,7 +229,7 @@ fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
     let provenance = Provenance { source: from.display().to_string(), ..Provenance::default() };
     if from.extension().is_some_and(|extension| extension == "npy") {
         let entities = Store::open(path)?.entities();
-        let (width, matrix) = read_matrix(from, entities)?;
+        let (width, matrix) = store::read_matrix(from, entities)?;
         let (rows, values) = store::present_rows(width, &matrix);
         return Ok(store::put_vectors(
             path,
@@ -238,18 +237,6 @@ fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
         )?);
     }
     Ok(store::copy_vectors(path, name, from)?)
-}
-
-/// The matrix in a NumPy file, which must have a row for each entity.
-fn read_matrix(from: &Path, entities: usize) -> Result<(usize, Vec<f32>), StoreError> {
-    let wrong = |reason: String| StoreError::Matrix { path: from.to_owned(), reason, entities };
-    let (width, matrix) = store::read_matrix(from).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => wrong(source.to_string()),
-        io::ErrorKind::UnexpectedEof => wrong("it is cut short".to_owned()),
-        _ => StoreError::Read { path: from.to_owned(), source },
-    })?;
-    let rows = matrix.len() / width.max(1);
-    if rows == entities { Ok((width, matrix)) } else { Err(wrong(format!("it has {rows} rows"))) }
 }
 
 fn convert(path: &Path, out: &Path, bars: &Bars) -> Result<(), Failure> {

@@ -100,7 +100,7 @@ impl Scorer {
 
     /// `[n]`, the score of each link.
     fn gold(&self, left: &Tensor, right: &Tensor) -> Result<Tensor, TchError> {
-        let cosines = (left * right).f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)?;
+        let cosines = left.unsqueeze(1).f_bmm(&right.unsqueeze(2))?.f_view([-1])?;
         Ok(match &self.hubness {
             Some([rows, columns]) => cosines * 2.0 - rows - columns,
             None => cosines,

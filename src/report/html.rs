@@ -137,7 +137,9 @@ mod tests {
             protocol: "validation".to_owned(),
             expected: "none published".to_owned(),
             results: vec![("best".to_owned(), Directions::default()), ("last".to_owned(), Directions::default())],
-            lines: vec![Line::Epoch { epoch: 1, loss: [("total".to_owned(), 2.0)].into(), seconds: 1.0, links: 1 }],
+            lines: [1, 2]
+                .map(|epoch| Line::Epoch { epoch, loss: [("total".to_owned(), 2.0)].into(), seconds: 1.0, links: 1 })
+                .into(),
             ..Page::default()
         };
         let html = render(&page);

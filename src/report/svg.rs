@@ -75,7 +75,16 @@ fn draw(svg: &mut String, curve: &Curve, (x, y): (Axis, Axis), number: usize) {
         let (px, py) = (MARGIN + x.part(*across) * width, 12.0 + (1.0 - y.part(*up)) * height);
         let _ = write!(line, "{px:.1},{py:.1} ");
     }
-    let _ = write!(svg, "<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>");
+    // A lone point is a dot; beyond as many curves as there are colours they are dashed.
+    let dashes = if number < COLOURS.len() { "" } else { " stroke-dasharray=\"4 3\"" };
+    let _ = match line.trim_end().split_once(',') {
+        Some((px, py)) if !py.contains(' ') => {
+            write!(svg, "<circle cx=\"{px}\" cy=\"{py}\" r=\"3\" fill=\"{colour}\"/>")
+        }
+        _ => {
+            write!(svg, "<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"{dashes}/>")
+        }
+    };
     let top = 20.0 + 16.0 * number as f64;
     let _ = write!(svg, "<text x=\"{}\" y=\"{top}\" fill=\"{colour}\">{}</text>", SIZE.0 + 8.0, curve.name);
 }
@@ -94,6 +103,14 @@ mod tests {
         let curve = Curve { name: "loss".to_owned(), points: vec![(1.0, 4.0), (2.0, f64::NAN), (3.0, 2.0)] };
         let svg = chart("Loss", &[curve]);
         assert!(svg.contains("points=\"48.0,12.0 640.0,236.0 \""), "{svg}");
+    }
+
+    #[test]
+    fn a_lone_point_is_a_dot_and_late_curves_are_dashed() {
+        let curve = |points: &[(f64, f64)]| Curve { name: "x".to_owned(), points: points.to_vec() };
+        assert!(chart("One", &[curve(&[(3.0, 1.0)])]).contains("<circle"));
+        let many = vec![curve(&[(1.0, 1.0), (2.0, 2.0)]); COLOURS.len() + 1];
+        assert_eq!(chart("Many", &many).matches("stroke-dasharray").count(), 1);
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub enum TrainError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Another process is training in the folder.
+    #[error("another humea is training in {folder}; wait for it or stop it, or give another --run-dir", folder = folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The folder holds no run.
     #[error("{folder} is not a run folder: it has no config.toml; `humea train` makes one", folder = folder.display())]
     NotARun {
@@ -135,7 +141,7 @@ impl Fault for TrainError {
             Self::Metrics(error) => error.kind(),
             Self::Parameters(error) => error.kind(),
             Self::Device(error) => error.kind(),
-            Self::Exists { .. } | Self::OtherConfiguration { .. } => Kind::Configuration,
+            Self::Exists { .. } | Self::Busy { .. } | Self::OtherConfiguration { .. } => Kind::Configuration,
             Self::NotARun { .. } | Self::NoModel { .. } | Self::Read { .. } => Kind::Input,
             Self::OtherStore { .. } | Self::Damaged { .. } | Self::Diverged { .. } => Kind::Data,
             Self::Write { .. } => Kind::Output,

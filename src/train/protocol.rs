@@ -56,7 +56,7 @@ impl Protocol {
             Self::Validation => "validation (held-out seeds chose the epoch; the test links were read once)",
             Self::Last => "last (the last epoch counts; nothing was chosen)",
             Self::BestOnTest => {
-                "best_on_test (the test links chose the epoch, as published; compare with nothing else)"
+                "best_on_test (the test links chose the epoch by the mean H@1 of both directions, as published; compare with nothing else)"
             }
         }
     }

@@ -12,7 +12,7 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, State};
 use super::learner::Learner;
 use super::protocol::Protocol;
-use super::run_folder::{Existing, Identity, RunFolder, now};
+use super::run_folder::{self, Existing, Identity, RunFolder, now};
 use super::session::Session;
 use crate::device;
 use crate::eval::Directions;
@@ -69,6 +69,7 @@ pub fn train(
     let device = device::choose(config.run.device)?;
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
+    let _training = run_folder::lock(&path)?;
     let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
     let Material { inputs, links, structure } = material;
     let mut learner = Learner::new(config, inputs, device);

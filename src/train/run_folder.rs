@@ -10,6 +10,7 @@
 //!    result.json, report.html written at the end
 //! ```
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -226,6 +227,21 @@ impl std::fmt::Display for Checkpointed {
     }
 }
 
+/// Keeps other processes from training in a folder, which is made if need be, until the file is dropped. The folder itself
+/// is locked, so that no lock file stays behind; none where the file system has no locks.
+///
+/// # Errors
+/// If another process trains there, or the folder cannot be made.
+pub fn lock(path: &Path) -> Result<Option<File>, TrainError> {
+    create_folder(path)?;
+    let Ok(folder) = File::open(path) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy { folder: path.to_owned() }),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
 fn create_folder(path: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(path).map_err(|error| TrainError::Write {
         path: path.to_owned(),
@@ -286,6 +302,16 @@ mod tests {
         std::fs::write(folder.checkpoint("last"), "x").unwrap();
         create(&other, &identity, Existing::Replace).unwrap();
         assert!(folder.last_checkpoint().is_none());
+    }
+
+    #[test]
+    fn two_processes_do_not_train_in_one_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run");
+        let held = lock(&path).unwrap();
+        assert!(matches!(lock(&path), Err(TrainError::Busy { .. })));
+        drop(held);
+        assert!(lock(&path).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod embed_text;
 mod help;
 mod prep;
 mod readme;
+mod sweep;
 mod train;
 mod vectors;
 mod wrong_input;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use super::StoreError;
+
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 
 /// Writes an array; `kind` is NumPy's name of the type, such as `<f4`.
@@ -20,8 +22,24 @@ pub(super) fn write(path: &Path, kind: &str, shape: &[usize], values: &[u8]) -> 
     file.write_all(values)
 }
 
-/// Reads a float32 matrix from a NumPy file: its width and its values, row after row.
-pub fn read_matrix(path: &Path) -> io::Result<(usize, Vec<f32>)> {
+/// Reads a float32 matrix from a NumPy file, which must have a row for each of so many entities: its width and its values,
+/// row after row.
+///
+/// # Errors
+/// If the file cannot be read, is no such matrix, or has another number of rows.
+pub fn read_matrix(path: &Path, entities: usize) -> Result<(usize, Vec<f32>), StoreError> {
+    let wrong = |reason: String| StoreError::Matrix { path: path.to_owned(), reason, entities };
+    let (width, values) = matrix(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => wrong(source.to_string()),
+        io::ErrorKind::UnexpectedEof => wrong("it is cut short".to_owned()),
+        _ => StoreError::Read { path: path.to_owned(), source },
+    })?;
+    let rows = values.len() / width.max(1);
+    if rows == entities { Ok((width, values)) } else { Err(wrong(format!("it has {rows} rows"))) }
+}
+
+/// Any float32 matrix.
+fn matrix(path: &Path) -> io::Result<(usize, Vec<f32>)> {
     let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
     let mut file = File::open(path)?;
     let mut start = [0; 10];
@@ -57,12 +75,12 @@ mod tests {
         let path = folder.path().join("m.npy");
         let values = [1.0_f32, -2.0, 3.5, 0.0, 7.0, 8.0];
         write(&path, "<f4", &[2, 3], bytemuck::cast_slice(&values)).unwrap();
-        assert_eq!(read_matrix(&path).unwrap(), (3, values.to_vec()));
+        assert_eq!(matrix(&path).unwrap(), (3, values.to_vec()));
         let whole = std::fs::read(&path).unwrap();
         assert_eq!((whole.len() - 24) % 64, 0, "NumPy wants the header padded to 64 bytes");
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(read_matrix(&path).is_err(), "{length}");
+            assert!(matrix(&path).is_err(), "{length}");
         }
     }
 }

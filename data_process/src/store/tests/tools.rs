@@ -141,7 +141,7 @@ fn vectors_leave_as_numpy_csv_and_safetensors_and_graphs_as_id_files() {
     for format in [Format::Npy, Format::Csv, Format::Safetensors, Format::IdFiles] {
         export(&store, format, &out).unwrap();
     }
-    assert_eq!(read_matrix(&out.join("image.npy")).unwrap(), (3, values.clone()));
+    assert_eq!(read_matrix(&out.join("image.npy"), rows.len()).unwrap(), (3, values.clone()));
     let csv = fs::read_to_string(out.join("image.csv")).unwrap();
     assert!(csv.starts_with("id,uri,0,1,2\n0,a,-3,-2.5,-2\n2,č,"), "{csv}");
     let bytes = fs::read(out.join("vectors.safetensors")).unwrap();
