@@ -1,8 +1,10 @@
-//! Reading the reference figures in tests: `tests/golden`, or the folder that `HUMEA_GOLDEN` names.
+//! Reading the reference figures in tests: `tests/golden`, or the folder that `HUMEA_GOLDEN` names. Sizes, counts and
+//! seeds are read from the figures, never assumed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::Value;
 use tch::{Kind, Tensor};
 
 /// The tensors of one file of figures.
@@ -15,6 +17,55 @@ pub(crate) struct Figures {
 pub(crate) fn folder() -> PathBuf {
     std::env::var_os("HUMEA_GOLDEN")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")), PathBuf::from)
+}
+
+/// The names, without the ending, of the files of figures that begin with `prefix`; at least one.
+pub(crate) fn family(prefix: &str) -> Vec<String> {
+    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = files
+        .filter(|name| name.starts_with(prefix))
+        .filter_map(|name| name.strip_suffix(".safetensors").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "no {prefix}*.safetensors in {}", folder().display());
+    names
+}
+
+/// The recorded runs on the toy pair: their arguments, losses and metrics.
+pub(crate) struct Runs(BTreeMap<String, Value>);
+
+impl Runs {
+    /// Reads `trajectory/trajectory.json`.
+    pub(crate) fn read() -> Self {
+        let text = std::fs::read_to_string(folder().join("trajectory/trajectory.json")).unwrap();
+        Self(serde_json::from_str(&text).unwrap())
+    }
+
+    fn named<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
+    }
+
+    /// The name of the run with all modalities.
+    pub(crate) fn base(&self) -> &str {
+        self.named("base_").next().unwrap()
+    }
+
+    /// The names of the ablated runs.
+    pub(crate) fn ablations(&self) -> impl Iterator<Item = &str> {
+        self.named("without_")
+    }
+
+    /// What was recorded of a run.
+    pub(crate) fn get(&self, run: &str) -> &Value {
+        &self.0[run]
+    }
+
+    /// The value of an argument of a run; none if it was not given.
+    pub(crate) fn argument(&self, run: &str, name: &str) -> Option<f64> {
+        let arguments = self.get(run)["args"].as_array().unwrap();
+        let at = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments[at + 1].as_str().unwrap().parse().unwrap())
+    }
 }
 
 impl Figures {

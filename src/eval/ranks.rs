@@ -139,7 +139,7 @@ fn hubness(left: &Tensor, right: &Tensor, k: i64, kept: Option<&Tensor>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Figures as Recorded, folder};
+    use crate::golden::{Figures as Recorded, family, folder};
 
     fn unit(rows: i64, seed: i64) -> Tensor {
         tch::manual_seed(seed);
@@ -151,16 +151,22 @@ mod tests {
     fn golden_metrics_under_csls() {
         let meta = std::fs::read_to_string(folder().join("meta.json")).unwrap();
         let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
-        for k in [1, 3, 10] {
-            let recorded = Recorded::read(&format!("csls_k{k}"));
+        for name in family("csls_k") {
+            let k = name["csls_k".len()..].parse().unwrap();
+            let recorded = Recorded::read(&name);
             let normalised = |name: &str| crate::loss::similarity::normalise(&recorded.get(name));
             let config = EvalConfig { csls: true, csls_k: k };
             let found = rank(&normalised("left"), &normalised("right"), config).unwrap();
             let of = &meta["evaluation"][format!("csls_k={k}")];
             for (direction, found) in [("left_to_right", found.left_to_right), ("right_to_left", found.right_to_left)] {
-                let both =
-                    [("hits@1", found.hits_at_1), ("hits@5", found.hits_at_5), ("mr", found.mr), ("mrr", found.mrr)];
-                for (name, figure) in both {
+                let all = [
+                    ("hits@1", found.hits_at_1),
+                    ("hits@5", found.hits_at_5),
+                    ("hits@10", found.hits_at_10),
+                    ("mr", found.mr),
+                    ("mrr", found.mrr),
+                ];
+                for (name, figure) in all {
                     let expected = of[direction][name].as_f64().unwrap();
                     assert!((figure - expected).abs() < 1e-6, "k = {k}, {direction}, {name}: {figure}, not {expected}");
                 }

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::adjacency;
 use super::bags::{self, Width};
-use crate::golden::{Figures, folder};
+use crate::golden::{Figures, Runs, folder};
 use crate::model::features::BagFeatures;
 
 fn raw() -> PathBuf {
@@ -22,14 +22,6 @@ fn structure() -> Structure {
     let path = place.path().join("toy.parquet");
     store::write(&path, &id_files::read(&raw(), &Silent).unwrap().pair, &[]).unwrap();
     Store::open(&path).unwrap().structure().unwrap()
-}
-
-fn argument(name: &str) -> String {
-    let text = std::fs::read_to_string(folder().join("trajectory/trajectory.json")).unwrap();
-    let runs: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let arguments: Vec<String> = serde_json::from_value(runs["base_60_epochs"]["args"].clone()).unwrap();
-    let at = arguments.iter().position(|argument| argument == name).unwrap();
-    arguments[at + 1].clone()
 }
 
 fn dense(bag: &BagFeatures) -> Tensor {
@@ -66,16 +58,19 @@ fn golden_adjacency() {
 #[test]
 fn golden_bags() {
     let (structure, inputs) = (structure(), Figures::read("trajectory/inputs"));
-    let width = Width { columns: 1000, padded: true };
-    assert_bag(&bags::relations(&structure, width, Device::Cpu).unwrap(), &inputs.get("relation_bag"), "relations");
-    assert_bag(&bags::attributes(&structure, width, Device::Cpu).unwrap(), &inputs.get("attribute_bag"), "attributes");
+    // The relations' bag is recorded at its full width, which both have.
+    let recorded = ["relation_bag", "attribute_bag"].map(|name| inputs.get(name));
+    let width = Width { columns: recorded[0].size()[1] as usize, padded: true };
+    assert_bag(&bags::relations(&structure, width, Device::Cpu).unwrap(), &recorded[0], "relations");
+    assert_bag(&bags::attributes(&structure, width, Device::Cpu).unwrap(), &recorded[1], "attributes");
 }
 
 /// The recording never shuffles its links: the first ⌊n·rate⌋ of the file train, the others test.
 #[test]
 fn golden_split() {
     let links = structure().links;
-    let rate: f64 = argument("--rate").parse().unwrap();
+    let runs = Runs::read();
+    let rate = runs.argument(runs.base(), "--rate").unwrap();
     let (train, test) = links.split_at((links.len() as f64 * rate) as usize);
     let inputs = Figures::read("trajectory/inputs");
     let recorded = |name: &str| {

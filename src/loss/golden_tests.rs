@@ -6,7 +6,7 @@ use super::contrastive::contrastive;
 use super::distillation::{Reduction, Teacher};
 use super::similarity::{Masks, Similarities, normalise};
 use super::uncertainty::weigh;
-use crate::golden::Figures;
+use crate::golden::{Figures, family};
 
 /// The unit vectors of the recorded links' left and right entities in `embedding` `[n, D]`, as one modality.
 fn sides(figures: &Figures, embedding: &Tensor) -> [Tensor; 2] {
@@ -27,8 +27,8 @@ fn pull(gradient: &Similarities, sides: &[Tensor; 2]) {
 
 #[test]
 fn golden_contrastive() {
-    for name in ["contrastive_tau0.05", "contrastive_tau0.1"] {
-        let figures = Figures::read(name);
+    for name in family("contrastive_tau") {
+        let figures = Figures::read(&name);
         let embedding = figures.leaf("embedding");
         let sides = sides(&figures, &embedding);
         let cosines = Similarities::of_block(&sides[0].detach(), &sides[1].detach());

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use super::adamw::AdamWConfig;
 use super::curriculum::{CurriculumConfig, Replay, TrainingList};
 use super::step::{DecoupledEntities, EpochLosses, LossConfig, StepConfig, Trainer};
 use crate::eval::{Directions, EvalConfig, rank};
-use crate::golden::{Figures, folder};
+use crate::golden::{Figures, Runs};
 use crate::loss::distillation::Reduction;
 use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
@@ -21,26 +20,23 @@ use crate::model::graph_encoder::GraphEncoderConfig;
 use crate::model::{Humea, ModelConfig, parameters, published};
 use crate::noise::Randomness;
 
-/// How the trajectory was recorded, read from its arguments.
+/// How the trajectory was recorded, read from its arguments and the shapes of its parameters.
 struct Recording {
     inputs: Figures,
-    runs: Value,
+    initial: Figures,
+    runs: Runs,
 }
 
 impl Recording {
     fn read() -> Self {
-        let text = std::fs::read_to_string(folder().join("trajectory/trajectory.json")).unwrap();
-        Self { inputs: Figures::read("trajectory/inputs"), runs: serde_json::from_str(&text).unwrap() }
+        let [inputs, initial] =
+            ["inputs", "initial_parameters"].map(|name| Figures::read(&format!("trajectory/{name}")));
+        Self { inputs, initial, runs: Runs::read() }
     }
 
-    fn argument(&self, name: &str) -> String {
-        let arguments: Vec<String> = serde_json::from_value(self.runs["base_60_epochs"]["args"].clone()).unwrap();
-        let at = arguments.iter().position(|argument| argument == name).unwrap();
-        arguments[at + 1].clone()
-    }
-
+    /// An argument that every run was given.
     fn number(&self, name: &str) -> f64 {
-        self.argument(name).parse().unwrap()
+        self.runs.argument(self.runs.base(), name).unwrap()
     }
 
     fn links(&self, name: &str) -> Vec<[u32; 2]> {
@@ -49,7 +45,7 @@ impl Recording {
     }
 
     fn losses(&self, run: &str, which: &str) -> Vec<f64> {
-        serde_json::from_value(self.runs[run][which].clone()).unwrap()
+        serde_json::from_value(self.runs.get(run)[which].clone()).unwrap()
     }
 
     /// The published curriculum.
@@ -73,29 +69,49 @@ impl Recording {
         let adjacency = Adjacency { offsets, targets: indices.get(1).index_select(0, &order) };
         let features = PerModality::from_fn(|modality| match modality {
             Modality::Graph => None,
-            Modality::Relation => Some(bag(&self.inputs.get("relation_bag"), Self::width("rel_fc"))),
-            Modality::Attribute => Some(bag(&self.inputs.get("attribute_bag"), Self::width("att_fc"))),
+            Modality::Relation => Some(bag(&self.inputs.get("relation_bag"), self.width("rel_fc"))),
+            Modality::Attribute => Some(bag(&self.inputs.get("attribute_bag"), self.width("att_fc"))),
             other => Some(dense(&self.inputs.get(other.name()))),
         });
-        ModelInputs { entities, left: entities / 2, adjacency, features }
+        ModelInputs {
+            entities,
+            left: entities / 2, // nothing that is recorded reads it
+            adjacency,
+            features,
+        }
     }
 
     /// The published bags are padded with zero columns to the width of the weights.
-    fn width(adaptor: &str) -> i64 {
-        Figures::read("trajectory/initial_parameters").get(&format!("encoder.{adaptor}.w_gate")).size()[0]
+    fn width(&self, adaptor: &str) -> i64 {
+        self.initial.get(&format!("encoder.{adaptor}.w_gate")).size()[0]
+    }
+
+    fn graph(&self) -> GraphEncoderConfig {
+        let weight = |layer: usize| format!("encoder.gph_emb.layer_stack.{layer}.w");
+        let layers = (0..).take_while(|layer| self.initial.has(&weight(*layer))).count();
+        GraphEncoderConfig { layers, heads: self.initial.get(&weight(0)).size()[0], negative_slope: 0.2 }
+    }
+
+    fn experts(&self) -> ExpertsConfig {
+        let count = self.initial.get("encoder.img_fc.w_gate").size()[1];
+        ExpertsConfig { count, initial_std: 0.02, noise_floor: 0.01 }
+    }
+
+    fn query_dim(&self) -> i64 {
+        let name = "encoder.joint.combo_gate_query";
+        if self.initial.has(name) { self.initial.get(name).size()[0] } else { 0 }
     }
 
     fn model(&self, ablated: BTreeSet<Modality>) -> Humea {
         let config = ModelConfig {
             dim: self.number("--feat_dim") as i64,
-            graph: GraphEncoderConfig { layers: 2, heads: 2, negative_slope: 0.2 },
-            experts: ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 },
-            fusion: FusionConfig { query_dim: 0, top_k: 5, ties: Ties::AsPublished },
+            graph: self.graph(),
+            experts: self.experts(),
+            fusion: FusionConfig { query_dim: self.query_dim(), top_k: 5, ties: Ties::AsPublished },
             ablated,
         };
         let mut model = Humea::new(config, self.model_inputs(), Randomness::Recorded, Device::Cpu);
-        let recorded = Figures::read("trajectory/initial_parameters");
-        let ours = published::rename(recorded.all());
+        let ours = published::rename(self.initial.all());
         model.parameters.assign(&ours, Path::new("initial_parameters")).unwrap();
         model.estimator_parameters.assign(&ours, Path::new("initial_parameters")).unwrap();
         model
@@ -115,7 +131,7 @@ impl Recording {
             (one.mr, other.mr),
             (one.mrr, other.mrr),
         ];
-        let recorded = &self.runs[run]["evaluations"][0];
+        let recorded = &self.runs.get(run)["evaluations"][0];
         let hits = (0..3).map(|at| &recorded["hits@1,5,10"][at]);
         for ((one, other), expected) in found.into_iter().zip(hits.chain([&recorded["mr"], &recorded["mrr"]])) {
             // The record has four decimals.
@@ -125,7 +141,7 @@ impl Recording {
     }
 
     fn trainer(&self, run: &str) -> Trainer {
-        let ablation: usize = run.strip_prefix("without_").map_or(0, |rest| rest[..1].parse().unwrap());
+        let ablation = self.runs.argument(run, "--without").map_or(0, |number| number as usize);
         let zeroed = [
             Modality::Image,
             Modality::Graph,
@@ -211,16 +227,16 @@ fn every_entity(trainer: &Trainer) -> Tensor {
 #[test]
 fn golden_first_epoch() {
     let recording = Recording::read();
-    let mut trainer = recording.trainer("base_60_epochs");
+    let mut trainer = recording.trainer(recording.runs.base());
     let loss = one_epoch(&mut trainer, &mut recording.list(), 0);
-    let expected = recording.losses("base_60_epochs", "total_loss_per_epoch")[0];
+    let expected = recording.losses(recording.runs.base(), "total_loss_per_epoch")[0];
     assert!((loss.total / expected - 1.0).abs() < 1e-3, "{loss:?} instead of {expected}");
 }
 
 #[test]
 fn golden_trajectory() {
     let recording = Recording::read();
-    let run = "base_60_epochs";
+    let run = recording.runs.base();
     let (trainer, totals, estimators) = train(&recording, run);
     let expected = recording.losses(run, "total_loss_per_epoch");
     assert_close(run, "total", &totals[..20], &expected[..20], 1e-3);
@@ -228,33 +244,34 @@ fn golden_trajectory() {
     let expected = recording.losses(run, "estimator_loss_per_epoch");
     assert_close(run, "estimator", &estimators[..20], &expected[..20], 1e-3);
     let embeddings = trainer.model.embeddings(&every_entity(&trainer));
-    let recorded = recording.runs[run]["joint_norm"].as_f64().unwrap();
+    let recorded = recording.runs.get(run)["joint_norm"].as_f64().unwrap();
     assert!((embeddings.joint().norm().double_value(&[]) / recorded - 1.0).abs() < 0.01);
 }
 
 #[test]
 fn golden_metrics_at_the_first_evaluation() {
     let recording = Recording::read();
-    let (mut list, mut trainer) = (recording.list(), recording.trainer("base_60_epochs"));
+    let (mut list, mut trainer) = (recording.list(), recording.trainer(recording.runs.base()));
     for epoch in 0..=recording.number("--check_point") as u64 {
         one_epoch(&mut trainer, &mut list, epoch);
     }
-    recording.assert_metrics("base_60_epochs", &trainer);
+    recording.assert_metrics(recording.runs.base(), &trainer);
 }
 
 #[test]
 fn golden_ablations() {
     let recording = Recording::read();
-    for ablation in 1..=8 {
-        let run = format!("without_{ablation}_11_epochs");
-        let (trainer, totals, estimators) = train(&recording, &run);
-        let expected = |which: &str| recording.losses(&run, which)[..10].to_vec();
-        assert_close(&run, "total", &totals[..10], &expected("total_loss_per_epoch"), 1e-3);
-        assert_close(&run, "estimator", &estimators[..10], &expected("estimator_loss_per_epoch"), 1e-3);
+    let ablations: Vec<_> = recording.runs.ablations().collect();
+    assert_eq!(ablations.len(), 8);
+    for run in ablations {
+        let (trainer, totals, estimators) = train(&recording, run);
+        let expected = |which: &str| recording.losses(run, which)[..10].to_vec();
+        assert_close(run, "total", &totals[..10], &expected("total_loss_per_epoch"), 1e-3);
+        assert_close(run, "estimator", &estimators[..10], &expected("estimator_loss_per_epoch"), 1e-3);
         // Without images the gradient of some of the fusion's weights is 0 but for rounding, which AdamW scales up to whole
         // steps: which five combinations are kept at last is chance, in the record too.
-        if ablation != 1 {
-            recording.assert_metrics(&run, &trainer);
+        if recording.runs.argument(run, "--without") != Some(1.0) {
+            recording.assert_metrics(run, &trainer);
         }
     }
 }
@@ -264,7 +281,7 @@ fn the_same_seed_gives_the_same_parameters_bit_for_bit() {
     let recording = Recording::read();
     let links = recording.links("train_links");
     let run = || {
-        let mut trainer = recording.trainer("base_60_epochs");
+        let mut trainer = recording.trainer(recording.runs.base());
         for epoch in 0..3 {
             trainer.epoch(epoch, &links);
         }
@@ -287,7 +304,7 @@ fn outputs_kept_for_the_next_epoch_are_those_it_would_compute() {
     let recording = Recording::read();
     let links = recording.links("train_links");
     let run = |forget: bool| {
-        let mut trainer = recording.trainer("base_60_epochs");
+        let mut trainer = recording.trainer(recording.runs.base());
         let epochs = (0..3).map(|epoch| {
             if forget {
                 trainer.forget();
