@@ -53,7 +53,7 @@ impl Line {
 pub struct MetricsError {
     act: &'static str,
     path: PathBuf,
-    source: std::io::Error,
+    pub(crate) source: std::io::Error,
 }
 
 impl Fault for MetricsError {

@@ -1,6 +1,7 @@
 //! Checkpoints: every tensor a run needs to go on, and its state as JSON, in one safetensors file written whole.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::run_folder::{Checkpointed, replace_file};
+use super::run_folder::replace_file;
 use crate::inputs::links::Link;
 
 /// Where a run stands.
@@ -52,24 +53,18 @@ impl Checkpoint {
     /// Writes the checkpoint; a kill at any moment leaves the old one or the new one.
     ///
     /// # Errors
-    /// If a tensor cannot be read, or the disk refuses; the last good checkpoint is then named.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let failed = |message: String| TrainError::Write {
-            path: path.to_owned(),
-            message,
-            checkpoint: Checkpointed(path.exists().then(|| path.to_owned())),
-        };
-        let state = serde_json::to_string(&self.state).map_err(|error| failed(error.to_string()))?;
+    /// If a tensor cannot be read, or the disk refuses.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let state = serde_json::to_string(&self.state)?;
         let links = [(TRAINING, &self.training), (PSEUDO, &self.pseudo)];
         let mut raw: Vec<(String, Raw)> = links.map(|(name, links)| (name.to_owned(), Raw::of_links(links))).into();
         for (name, tensor) in &self.tensors {
-            raw.push((name.clone(), Raw::of(tensor).map_err(|error| failed(format!("{name}: {error}")))?));
+            raw.push((name.clone(), Raw::of(tensor).map_err(|error| io::Error::other(format!("{name}: {error}")))?));
         }
         let views = raw.iter().map(|(name, raw)| raw.view().map(|view| (name.as_str(), view)));
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.to_string()))?;
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
         let metadata = [(STATE.to_owned(), state)].into();
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;
-        replace_file(path, &bytes).map_err(|error| failed(error.to_string()))
+        replace_file(path, &safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)?)
     }
 
     /// Reads a checkpoint.
@@ -184,6 +179,6 @@ mod tests {
         Tensor::write_safetensors(&[("a", Tensor::from_slice(&[1.0_f32]))], &path).unwrap();
         assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })));
         let nowhere = folder.path().join("no/such/folder/last.safetensors");
-        assert!(matches!(Checkpoint::default().save(&nowhere), Err(TrainError::Write { .. })));
+        assert_eq!(Checkpoint::default().save(&nowhere).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

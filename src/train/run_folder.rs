@@ -177,7 +177,8 @@ impl RunFolder {
         ["last", "best"].into_iter().map(|name| self.checkpoint(name)).find(|path| path.exists())
     }
 
-    fn unwritable(&self, path: &Path, message: &str) -> TrainError {
+    /// What to say when a file of the folder cannot be written.
+    pub(super) fn unwritable(&self, path: &Path, message: &str) -> TrainError {
         TrainError::Write {
             path: path.to_owned(),
             message: message.to_owned(),

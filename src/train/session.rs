@@ -1,5 +1,6 @@
 //! One sitting: from the first epoch, or the last checkpoint, to the last epoch.
 
+use std::io;
 use std::time::Instant;
 
 use data_process::event::{Event, Observer, Unit};
@@ -49,11 +50,7 @@ impl<'a> Session<'a> {
         let last = folder.checkpoint("last");
         let checkpoint = if last.exists() { Some(Checkpoint::load(&last, device)?) } else { None };
         let epochs = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.epochs);
-        let unwritable = |error: std::io::Error| TrainError::Write {
-            path: folder.path().to_owned(),
-            message: error.to_string(),
-            checkpoint: Checkpointed(folder.last_checkpoint()),
-        };
+        let unwritable = |error: io::Error| folder.unwritable(folder.path(), &error.to_string());
         let mut session = Self {
             log: MetricsLog::open(&folder.metrics(), epochs)?,
             events: EventFile::begin(folder.path()).map_err(unwritable)?,
@@ -185,16 +182,14 @@ impl<'a> Session<'a> {
             pseudo: self.pseudo.clone(),
             tensors: self.learner.tensors(),
         };
-        checkpoint.save(&self.folder.checkpoint(name))
+        let path = self.folder.checkpoint(name);
+        checkpoint.save(&path).map_err(|error| self.folder.unwritable(&path, &after(self.state.epochs, error)))
     }
 
     fn record(&mut self, line: &Line) -> Result<(), TrainError> {
-        let failed = |message: String| TrainError::Write {
-            path: self.folder.metrics(),
-            message: format!("{message} (after epoch {})", line.epoch()),
-            checkpoint: Checkpointed(self.folder.last_checkpoint()),
-        };
-        self.log.push(line).map_err(|error| failed(error.to_string()))?;
+        let (folder, epoch) = (self.folder, line.epoch());
+        let failed = |error| folder.unwritable(&folder.metrics(), &after(epoch, error));
+        self.log.push(line).map_err(|error| failed(error.source))?;
         let scalars: Vec<(String, f64)> = match line {
             Line::Epoch { loss, .. } => loss.iter().map(|(name, number)| (format!("loss/{name}"), *number)).collect(),
             Line::Evaluation { part, figures, .. } => vec![
@@ -204,7 +199,7 @@ impl<'a> Session<'a> {
             ],
         };
         for (tag, number) in scalars {
-            self.events.scalar(&tag, line.epoch(), number).map_err(|error| failed(error.to_string()))?;
+            self.events.scalar(&tag, epoch, number).map_err(failed)?;
         }
         Ok(())
     }
@@ -214,4 +209,8 @@ impl<'a> Session<'a> {
         observer.on(Event::Status(&format!("training  loss {:.3}{ranked}", loss.total())));
         observer.on(Event::Advanced(1));
     }
+}
+
+fn after(epoch: usize, error: io::Error) -> String {
+    format!("{error} (after epoch {epoch})")
 }

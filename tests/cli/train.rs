@@ -1,4 +1,4 @@
-//! `humea train`: it learns from links that are true and from no others, and Ctrl-C costs nothing.
+//! `humea train`: it learns from links that are true and from no others, Ctrl-C costs nothing, and what goes wrong is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,8 @@ fn train(run: &Path, arguments: &[&str]) -> Command {
 }
 
 fn train_on(store: &Path, run: &Path, epochs: &str) -> Command {
-    let mut command = train(run, &["--device", "cpu", "--rate", "0.3", "--lr", "0.01", "--set", "model.dim=32"]);
+    let mut command =
+        train(run, &["--device", "cpu", "--rate", "0.3", "--set", "train.lr=0.01", "--set", "model.dim=32"]);
     command.args(["--set", "train.protocol=last", "--epochs", epochs, "--store"]).arg(store);
     command
 }
@@ -72,6 +73,14 @@ fn true_links_are_learnt_and_shuffled_ones_stay_at_chance() {
     assert!(learnt.hits_at_1() > 0.7, "{learnt:?}");
     // One in 126 would be right by chance.
     assert!(chance.hits_at_1() < 0.05 && chance.left_to_right.mrr < 0.12, "{chance:?}");
+}
+
+/// The one line a run that had to stop said, once its code is checked.
+fn complaint(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
 }
 
 /// Waits until a run has logged so many lines.
@@ -117,4 +126,51 @@ fn a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_model() {
     let (undisturbed, resumed) = (summary(&whole), summary(&broken));
     assert_eq!((undisturbed.best.test, undisturbed.last.test), (resumed.best.test, resumed.last.test));
     assert!(bits(&whole) == bits(&broken), "the parameters differ");
+}
+
+#[test]
+fn a_full_disk_stops_a_run_with_the_epoch_and_the_last_good_checkpoint() {
+    let place = place();
+    let (store, run) = (store_in(&place), place.path().join("run"));
+    let mut child = train_on(&store, &run, "60").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(&mut child, &run.join("metrics.jsonl"), 3);
+    interrupt(&child);
+    child.wait().unwrap();
+    let kept = bits(&run);
+    // No file may grow to the size of a checkpoint; the signal that says so is ignored, which leaves the error of a full disk.
+    let mut full = Command::new("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$@\"", "sh"]).env("OMP_NUM_THREADS", "1");
+    let resumed = train(&run, &["--resume"]);
+    let said = complaint(full.arg(resumed.get_program()).args(resumed.get_args()), 8);
+    let last = run.join("checkpoints/last.safetensors").display().to_string();
+    assert!(said.contains("(after epoch ") && said.contains(&format!("the last good checkpoint is {last}")), "{said}");
+    assert!(kept == bits(&run) && !run.join("result.json").exists());
+    train(&run, &["--resume"]).assert().success();
+}
+
+#[test]
+fn a_loss_that_runs_off_stops_the_run_with_its_epoch_and_modality() {
+    let place = place();
+    let run = place.path().join("run");
+    let said = complaint(train_on(&store_in(&place), &run, "20").args(["--lr", "1e30"]), 4);
+    assert!(said.contains("error: epoch ") && said.contains("modality ") && said.contains("lower train.lr"), "{said}");
+    assert!(said.contains("there is no checkpoint yet"), "{said}");
+}
+
+#[test]
+fn a_number_that_is_none_in_a_column_stops_the_run_with_its_modality_and_entity() {
+    let place = place();
+    let store = Store::open(&store_in(&place)).unwrap();
+    let images = store.vectors("image").unwrap();
+    let (rows, mut values) = (images.rows(), images.as_slice().unwrap().to_vec());
+    values[5 * images.width() + 1] = f32::NAN;
+    let image =
+        NewVectors { name: "image", width: images.width(), rows, values: &values, provenance: &Provenance::default() };
+    let bad = place.path().join("bad.parquet");
+    store::write(&bad, &store.pair().unwrap(), &[image]).unwrap();
+    let run = place.path().join("run");
+    let said = complaint(&mut train_on(&bad, &run, "3"), 4);
+    let entity = format!("modality image: the vector of entity {} ", rows[5]);
+    assert!(said.contains(&entity) && said.contains("not finite"), "{said}");
+    assert!(!run.exists());
 }
