@@ -53,6 +53,9 @@ pub struct Args {
     /// Further training links (.npy, .parquet or text: two columns of store ids), such as pseudo-labels
     #[arg(long, value_name = "FILE")]
     train_links: Option<PathBuf>,
+    /// Parameters to start from (safetensors), under our names or those of the authors' program
+    #[arg(long, value_name = "FILE")]
+    initial: Option<PathBuf>,
     /// The run folder; runs/<pipeline>-<seed>-<config hash> if not given
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Args {
             ("train.batch_size", "--batch-size", self.batch_size.map(whole)),
             ("run.device", "--device", self.device.clone().map(Value::String)),
             ("split.file", "--split-file", self.split_file.as_ref().map(text)),
+            ("train.initial", "--initial", self.initial.as_ref().map(text)),
             ("split.train_links", "--train-links", self.train_links.as_ref().map(text)),
         ];
         given.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? })).collect()

@@ -1,10 +1,25 @@
 //! Parameters under the names of the authors' published implementation, turned into ours.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tch::Tensor;
 
+use super::parameters::{self, ParametersError};
 use crate::modality::Modality;
+
+/// Reads parameters to start from, under our names (`graph.embedding`, `experts.image.weight`…, as
+/// [`super::parameters::Parameters::iter`] lists them) or under the published ones (`encoder.entity_emb.weight`…).
+///
+/// # Errors
+/// If the file is not one of safetensors.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ParametersError> {
+    let found = parameters::read(path)?;
+    Ok(if found.contains_key(EMBEDDING) { rename(&found) } else { found })
+}
+
+/// Every published state has it.
+const EMBEDDING: &str = "encoder.entity_emb.weight";
 
 /// Our names, from a state of the published implementation. What is not a parameter of ours is left out.
 pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
@@ -15,7 +30,7 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
         }
     };
     let same = |tensor: &Tensor| tensor.shallow_clone();
-    take("encoder.entity_emb.weight", "graph.embedding", &same);
+    take(EMBEDDING, "graph.embedding", &same);
     for layer in 0..published.len() {
         let from = format!("encoder.gph_emb.layer_stack.{layer}");
         take(&format!("{from}.w"), &format!("graph.layer{layer}.weight"), &|w| w.squeeze_dim(1));

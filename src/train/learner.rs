@@ -13,7 +13,7 @@ use crate::inputs::Inputs;
 use crate::inputs::links::Link;
 use crate::loss::similarity::normalise;
 use crate::modality::PerModality;
-use crate::model::Humea;
+use crate::model::{Humea, published};
 use crate::noise::Randomness;
 use crate::pipeline::Config;
 
@@ -73,6 +73,15 @@ impl Learner {
         let step = StepConfig { loss: config.loss.clone(), optimiser, batch_size: config.train.batch_size };
         let trainer = Trainer::new(model, step, randomness);
         Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, device }
+    }
+
+    /// Starts from the parameters of a file instead of drawn ones.
+    pub(super) fn start_from(&mut self, path: &Path) -> Result<(), TrainError> {
+        let initial = published::read(path)?;
+        self.trainer.forget();
+        let Humea { parameters, estimator_parameters, .. } = &mut self.trainer.model;
+        parameters.assign(&initial, path)?;
+        Ok(estimator_parameters.assign(&initial, path)?)
     }
 
     /// One epoch over the links.

@@ -25,6 +25,8 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -45,6 +47,9 @@ pub struct TrainConfig {
     /// Learning rate of `AdamW`.
     #[serde(deserialize_with = "above_zero")]
     pub lr: f64,
+    /// A safetensors file of parameters to start from, ours or published ([`crate::model::published::read`]); empty to draw
+    /// them.
+    pub initial: PathBuf,
     /// Weight decay of `AdamW`.
     pub weight_decay: f64,
     /// Whether the training links are shuffled before each epoch.

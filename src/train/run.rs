@@ -69,10 +69,15 @@ pub fn train(
     let device = device::choose(config.run.device)?;
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
-    let _training = run_folder::lock(&path)?;
-    let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
     let Material { inputs, links, structure } = material;
     let mut learner = Learner::new(config, inputs, device);
+    // A resumed run takes its parameters from its checkpoint, whatever has become of the file.
+    let kept = RunFolder::open(&path).is_ok_and(|folder| folder.checkpoint("last").exists());
+    if !config.train.initial.as_os_str().is_empty() && !(existing == Existing::Resume && kept) {
+        learner.start_from(&config.train.initial)?;
+    }
+    let _training = run_folder::lock(&path)?;
+    let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
     let summary = Model { folder: &folder, learner, device }.summary(config, &links, &state, &store.fingerprint())?;

@@ -16,6 +16,8 @@ use super::run::{Reopened, Summary, train};
 use super::run_folder::{Existing, RunFolder};
 use super::{TrainError, protocol::Protocol};
 use crate::align::Wanted;
+use crate::model::parameters::{self, ParametersError};
+use crate::model::published;
 use crate::pipeline::{Config, Layers};
 
 /// Entities of each graph; the last ones have no link.
@@ -170,6 +172,40 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     let first = of("a", &[]);
     assert!(first == of("b", &[]));
     assert!(first != of("c", &["run.seed=43"]));
+}
+
+#[test]
+fn a_run_starts_from_the_parameters_it_is_given() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    run(&config(&store, 5, &[]), &place.path().join("taught"), Existing::Refuse).unwrap();
+    let taught = Checkpoint::load(&place.path().join("taught/checkpoints/last.safetensors"), tch::Device::Cpu).unwrap();
+    let ours: Vec<_> = taught
+        .tensors
+        .iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("model/").or(name.strip_prefix("estimators/"))?, tensor)))
+        .collect();
+    let initial = place.path().join("initial.safetensors");
+    parameters::write(ours, &initial).unwrap();
+    // Another seed, and steps too small to be seen: what is left is the start.
+    let given = format!("train.initial={}", initial.display());
+    let still = ["run.seed=9", "train.lr=1e-30", "train.weight_decay=0", &given];
+    run(&config(&store, 1, &still), &place.path().join("still"), Existing::Refuse).unwrap();
+    let parameters = |name: &str| {
+        let mut all = bits(&place.path().join(name));
+        all.retain(|(name, _)| name.starts_with("model/") || name.starts_with("estimators/"));
+        all
+    };
+    assert!(parameters("still") == parameters("taught"));
+    let narrow = run(&config(&store, 1, &[&given, "model.dim=16"]), &place.path().join("narrow"), Existing::Refuse);
+    assert!(matches!(narrow, Err(TrainError::Parameters(ParametersError::Shape { .. }))));
+    assert!(!place.path().join("narrow").exists());
+}
+
+#[test]
+fn published_parameters_are_known_by_their_names() {
+    let path = crate::golden::folder().join("trajectory/initial_parameters.safetensors");
+    assert!(published::read(&path).unwrap().contains_key("graph.embedding"));
 }
 
 #[test]

@@ -196,6 +196,9 @@ fn links_that_cannot_be_read_are_named() {
     {
         bench.refuses(&format!("{train} --train-links {file}"), code, &[file]);
     }
+    for file in ["nowhere.txt", "garbage.txt"] {
+        bench.refuses(&format!("{train} --initial {file}"), 3, &[file, "safetensors"]);
+    }
     for (file, code) in [("empty.txt", 4), ("garbage.txt", 4)] {
         bench.refuses(&format!("{train} --split-file {file}"), code, &[file]);
     }
