@@ -88,7 +88,7 @@ impl Recording {
 
     fn graph(&self) -> GraphEncoderConfig {
         let weight = |layer: usize| format!("encoder.gph_emb.layer_stack.{layer}.w");
-        let layers = (0..).take_while(|layer| self.initial.has(&weight(*layer))).count();
+        let layers = (0..usize::MAX).take_while(|layer| self.initial.has(&weight(*layer))).count();
         GraphEncoderConfig { layers, heads: self.initial.get(&weight(0)).size()[0], negative_slope: 0.2 }
     }
 

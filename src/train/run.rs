@@ -71,9 +71,7 @@ pub fn train(
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
     let Material { inputs, links, structure } = material;
     let mut learner = Learner::new(config, inputs, device);
-    // A resumed run takes its parameters from its checkpoint, whatever has become of the file.
-    let kept = RunFolder::open(&path).is_ok_and(|folder| folder.checkpoint("last").exists());
-    if !config.train.initial.as_os_str().is_empty() && !(existing == Existing::Resume && kept) {
+    if !config.train.initial.as_os_str().is_empty() && !resumes(&path, existing) {
         learner.start_from(&config.train.initial)?;
     }
     let _training = run_folder::lock(&path)?;
@@ -85,6 +83,11 @@ pub fn train(
     write_report(&folder, config, &summary)?;
     observer.on(Event::Note(&format!("report: {}", folder.report().display())));
     Ok((folder, summary))
+}
+
+/// A resumed run takes its parameters from its checkpoint, whatever has become of the file they first came from.
+fn resumes(run: &Path, existing: Existing) -> bool {
+    existing == Existing::Resume && RunFolder::open(run).is_ok_and(|folder| folder.checkpoint("last").exists())
 }
 
 fn identity(store: &Store, config: &Config, device: Device) -> Identity {

@@ -183,12 +183,12 @@ impl<'a> Session<'a> {
             tensors: self.learner.tensors(),
         };
         let path = self.folder.checkpoint(name);
-        checkpoint.save(&path).map_err(|error| self.folder.unwritable(&path, &after(self.state.epochs, error)))
+        checkpoint.save(&path).map_err(|error| self.folder.unwritable(&path, &after(self.state.epochs, &error)))
     }
 
     fn record(&mut self, line: &Line) -> Result<(), TrainError> {
         let (folder, epoch) = (self.folder, line.epoch());
-        let failed = |error| folder.unwritable(&folder.metrics(), &after(epoch, error));
+        let failed = |error| folder.unwritable(&folder.metrics(), &after(epoch, &error));
         self.log.push(line).map_err(|error| failed(error.source))?;
         let scalars: Vec<(String, f64)> = match line {
             Line::Epoch { loss, .. } => loss.iter().map(|(name, number)| (format!("loss/{name}"), *number)).collect(),
@@ -211,6 +211,6 @@ impl<'a> Session<'a> {
     }
 }
 
-fn after(epoch: usize, error: io::Error) -> String {
+fn after(epoch: usize, error: &io::Error) -> String {
     format!("{error} (after epoch {epoch})")
 }
