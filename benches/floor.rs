@@ -73,6 +73,8 @@ fn floor(products: &[([i64; 3], u32)]) -> (Duration, f64) {
 }
 
 fn main() {
+    // As `humea train` does.
+    humea::device::keep_freed_memory();
     let entities = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(27_793);
     let links = synthetic::links(entities);
     let products = products(entities, 2 * links.len() as i64, links.len());

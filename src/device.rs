@@ -1,7 +1,7 @@
 //! Choosing the device: CPU everywhere, CUDA where libtorch's CUDA library can be loaded at run time.
 #![allow(
     unsafe_code,
-    reason = "loading a shared library runs its initialisers; file descriptors are the process's own"
+    reason = "loading a shared library runs its initialisers; file descriptors and the allocator's settings are the process's own"
 )]
 
 use std::os::fd::AsRawFd;
@@ -62,6 +62,17 @@ pub fn choose(wanted: Wanted) -> Result<Device, NoCuda> {
         Wanted::Cpu => Ok(Device::Cpu),
         Wanted::Cuda => cuda(),
         Wanted::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
+    }
+}
+
+/// Lets the allocator keep what is freed instead of handing it back to the system, for the rest of the process. Every epoch
+/// asks for the same large tensors again; fresh pages for them cost about a tenth of an epoch on a CPU (`docs/benchmarks.md`).
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets two thresholds of glibc's allocator, which takes its own lock; no memory is touched.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }
 

@@ -83,7 +83,6 @@ pub(crate) fn model(entities: i64) -> Humea {
 }
 
 /// Links of a fifth of the left entities, as at a rate of 20 % where nearly every entity has a counterpart.
-#[allow(dead_code, reason = "not every bench trains")]
 pub(crate) fn links(entities: i64) -> Vec<[u32; 2]> {
     let half = entities as u32 / 2;
     (0..half).step_by(5).map(|left| [left, half + left]).collect()

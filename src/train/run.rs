@@ -67,6 +67,7 @@ pub fn train(
 ) -> Result<(RunFolder, Summary), TrainError> {
     let store = Store::open(config.store()?)?;
     let device = device::choose(config.run.device)?;
+    device::keep_freed_memory();
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
     let Material { inputs, links, structure } = material;
