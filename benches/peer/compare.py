@@ -28,7 +28,8 @@ def ours(humea: str, given) -> tuple[float, float]:
         run = f"{folder}/run"
         peak, _printed = peak_of([humea, "--quiet", "train", "--store", given.store, "--rate", str(given.rate), "--device", "cpu",
                                   "--epochs", str(given.epochs), "--set", f"train.evaluate_every={given.epochs}",
-                                  "--set", "train.protocol=last", "--run-dir", run])
+                                  "--set", "train.protocol=last", "--run-dir", run]
+                                 + [word for pair in given.set for word in ("--set", pair)])
         lines = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
     return statistics.median(line["seconds"] for line in lines if line["line"] == "epoch"), peak
 
@@ -47,6 +48,7 @@ def main() -> None:
     arguments.add_argument("store")
     arguments.add_argument("--epochs", type=int, default=5)
     arguments.add_argument("--rate", type=float, default=0.2)
+    arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of humea's, such as model.precision=bf16")
     given = arguments.parse_args()
     mine, peer = ours(given.humea, given), theirs(given)
     print("| | seconds per epoch | peak MiB |\n|---|---:|---:|")

@@ -6,7 +6,7 @@ use humea::model::experts::ExpertsConfig;
 use humea::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
 use humea::model::fusion::{FusionConfig, Ties};
 use humea::model::graph_encoder::GraphEncoderConfig;
-use humea::model::{Humea, ModelConfig};
+use humea::model::{Humea, ModelConfig, Precision};
 use humea::noise::Randomness;
 use tch::{Device, Kind, Tensor};
 
@@ -74,6 +74,7 @@ pub(crate) fn inputs(entities: i64) -> ModelInputs {
 pub(crate) fn model(entities: i64) -> Humea {
     let config = ModelConfig {
         dim: WIDTH,
+        precision: Precision::Float32,
         graph: GraphEncoderConfig { layers: 2, heads: 2, negative_slope: 0.2 },
         experts: ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 },
         fusion: FusionConfig { query_dim: 0, top_k: 5, ties: Ties::Lowest },

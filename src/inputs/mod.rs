@@ -21,7 +21,7 @@ mod vectors;
 use data_process::event::{Event, Observer};
 use data_process::store::{Store, Structure};
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Kind};
 
 pub use error::InputsError;
 pub use links::Links;
@@ -64,7 +64,7 @@ pub struct Inputs {
     pub absent: Vec<Modality>,
 }
 
-/// Builds the tensors of a store.
+/// Builds the tensors of a store on a device, its vectors in the given kind.
 ///
 /// # Errors
 /// If a column cannot be read, or holds a number that is not finite.
@@ -73,13 +73,13 @@ pub fn prepare(
     structure: &Structure,
     config: &InputsConfig,
     seed: u64,
-    device: Device,
+    options: (Kind, Device),
     observer: &dyn Observer,
 ) -> Result<Inputs, InputsError> {
     let mut features = PerModality::from_fn(|_| None);
     let mut absent = Vec::new();
     for modality in Modality::WITH_EXPERTS.into_iter().filter(|m| config.modalities.contains(m)) {
-        let found = feature(store, structure, modality, config, seed, device)?;
+        let found = feature(store, structure, modality, config, seed, options)?;
         if found.is_none() {
             absent.push(modality);
         }
@@ -89,7 +89,7 @@ pub fn prepare(
         let names = absent.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
         observer.on(Event::Note(&format!("the store holds no {names}: left out of the fusion")));
     }
-    let adjacency = adjacency::of(structure, device);
+    let adjacency = adjacency::of(structure, options.1);
     let (entities, left) = (structure.entities as i64, structure.left as i64);
     Ok(Inputs { model: ModelInputs { entities, left, adjacency, features }, absent })
 }
@@ -100,8 +100,9 @@ fn feature(
     modality: Modality,
     config: &InputsConfig,
     seed: u64,
-    device: Device,
+    options: (Kind, Device),
 ) -> Result<Option<Features>, InputsError> {
+    let (_, device) = options;
     let pad = |columns: usize| bags::Width { columns, padded: config.pad_bags };
     Ok(match modality {
         Modality::Graph => None,
@@ -113,7 +114,7 @@ fn feature(
                 Some(column) if column.present.iter().sum::<usize>() > 0 => {
                     let source = store.vectors(modality.name())?;
                     let missing = vectors::Fill { missing: config.missing, seed, modality };
-                    Some(Features::Dense(vectors::dense(source, structure.entities, missing, device)?))
+                    Some(Features::Dense(vectors::dense(source, structure.entities, missing, options)?))
                 }
                 _ => None,
             }

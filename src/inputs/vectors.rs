@@ -22,13 +22,14 @@ pub(super) struct Fill {
     pub(super) modality: Modality,
 }
 
-/// The features of a column.
+/// The features of a column, its vectors in the kind and on the device of `options`.
 pub(super) fn dense(
     column: Vectors,
     entities: usize,
     fill: Fill,
-    device: Device,
+    options: (Kind, Device),
 ) -> Result<DenseFeatures, InputsError> {
+    let (kind, device) = options;
     let width = column.width();
     let (values, rows) = column.into_static()?;
     let present = mapped::tensor(values, width);
@@ -47,8 +48,8 @@ pub(super) fn dense(
         mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities).to_device(device)),
         rows: ids(&rows).to_device(device),
         imputed_rows: Tensor::from_slice(&imputed_rows).to_device(device),
-        imputed: imputed.to_device(device),
-        present: present.to_device(device),
+        imputed: imputed.to_kind(kind).to_device(device),
+        present: present.to_kind(kind).to_device(device),
     })
 }
 

@@ -4,12 +4,14 @@
 use tch::{Device, Kind, Tensor};
 
 use super::parameters::Parameters;
+use super::precision::Precision;
 use crate::modality::Modality;
 use crate::noise;
 
 /// Two small networks that predict mean and log-variance, D → D/2 → D.
 #[derive(Debug)]
 pub struct Estimator {
+    precision: Precision,
     mean: Network,
     log_variance: Network,
 }
@@ -45,8 +47,12 @@ impl Network {
         Self { weights: [first.0, second.0], biases: [first.1, second.1] }
     }
 
+    /// In the kind of `x`.
     fn forward(&self, x: &Tensor, frozen: bool) -> Tensor {
-        let take = |tensor: &Tensor| if frozen { tensor.detach() } else { tensor.shallow_clone() };
+        let take = |tensor: &Tensor| {
+            let tensor = tensor.to_kind(x.kind());
+            if frozen { tensor.detach() } else { tensor }
+        };
         let hidden = x.linear(&take(&self.weights[0]), Some(&take(&self.biases[0]))).relu();
         hidden.linear(&take(&self.weights[1]), Some(&take(&self.biases[1])))
     }
@@ -57,17 +63,20 @@ impl Estimator {
     pub fn new(
         modality: Modality,
         dim: i64,
+        precision: Precision,
         parameters: &mut Parameters,
         stream: &mut rand_chacha::ChaCha8Rng,
         device: Device,
     ) -> Self {
         let mut network =
             |part: &str| Network::new(&format!("estimator.{modality}.{part}"), dim, parameters, stream, device);
-        Self { mean: network("mean"), log_variance: network("log_variance") }
+        Self { precision, mean: network("mean"), log_variance: network("log_variance") }
     }
 
     fn predict(&self, x: &Tensor, frozen: bool) -> (Tensor, Tensor) {
-        (self.mean.forward(x, frozen), self.log_variance.forward(x, frozen).tanh())
+        let x = x.to_kind(self.precision.kind());
+        let [mean, log_variance] = [&self.mean, &self.log_variance].map(|network| network.forward(&x, frozen));
+        (mean.to_kind(Kind::Float), log_variance.to_kind(Kind::Float).tanh())
     }
 
     /// The bound on the mutual information of two experts' `outputs` `[n, 2·D]`, a scalar, and its gradient in them,

@@ -102,8 +102,9 @@ impl Rows {
 impl Part {
     fn times(&self, weight: &Tensor) -> Tensor {
         match self {
-            Self::Dense(matrix, Some(scale)) => matrix.mm(&weight.tr()) * scale,
-            Self::Dense(matrix, None) | Self::Sparse(matrix) => matrix.mm(&weight.tr()),
+            Self::Dense(matrix, Some(scale)) => times_dense(matrix, weight) * scale,
+            Self::Dense(matrix, None) => times_dense(matrix, weight),
+            Self::Sparse(matrix) => matrix.mm(&weight.tr()),
             Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
         }
     }
@@ -117,12 +118,22 @@ impl Part {
 
     fn pull(&self, gradient: &Tensor) -> Option<Tensor> {
         match self {
-            Self::Dense(matrix, None) => Some(gradient.tr().mm(matrix)),
-            Self::Dense(matrix, Some(scale)) => Some((gradient * scale).tr().mm(matrix)),
+            Self::Dense(matrix, None) => Some(pull_dense(matrix, gradient)),
+            Self::Dense(matrix, Some(scale)) => Some(pull_dense(matrix, &(gradient * scale))),
             Self::Sparse(matrix) => Some(matrix.tr().mm(gradient).tr()),
             Self::Nothing(_) => None,
         }
     }
+}
+
+/// `matrix` · `weight`ᵀ in the matrix's kind, as float32.
+fn times_dense(matrix: &Tensor, weight: &Tensor) -> Tensor {
+    matrix.mm(&weight.to_kind(matrix.kind()).tr()).to_kind(Kind::Float)
+}
+
+/// `gradient`ᵀ · `matrix` in the matrix's kind, as float32.
+fn pull_dense(matrix: &Tensor, gradient: &Tensor) -> Tensor {
+    gradient.to_kind(matrix.kind()).tr().mm(matrix).to_kind(Kind::Float)
 }
 
 fn csr(offsets: &Tensor, columns: &Tensor, values: &Tensor, size: [i64; 2]) -> Tensor {

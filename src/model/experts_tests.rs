@@ -159,3 +159,16 @@ fn the_pair_s_way_back_gives_what_autograd_gives() {
         }
     }
 }
+
+#[test]
+fn bfloat16_vectors_give_nearly_the_same_products_and_gradients() {
+    let mut stream = crate::noise::Randomness::Seeded(2).stream(crate::noise::Purpose::Parameters, None, 0);
+    let [x, weight, gradient] = [[40, 64], [6, 64], [40, 6]].map(|shape| noise::normal(&mut stream, &shape, 1.0));
+    let rows = |kind: Kind| Rows { parts: vec![Part::Dense(x.to_kind(kind), None)], order: None };
+    let of = |kind: Kind| [rows(kind).times(&weight), rows(kind).pull(&gradient)];
+    for (rounded, exact) in of(Kind::BFloat16).into_iter().zip(of(Kind::Float)) {
+        assert_eq!(rounded.kind(), Kind::Float);
+        let worst = (rounded - &exact).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);
+        assert!(worst > 0.0 && worst < 1e-2, "{worst:e}");
+    }
+}

@@ -20,7 +20,7 @@ pub struct Adjacency {
 pub struct DenseFeatures {
     /// Floats per vector, d.
     pub width: i64,
-    /// `[P, d]`, float32, as in the store.
+    /// `[P, d]`, float32 as in the store, or bfloat16; the experts multiply in the same kind.
     pub present: Tensor,
     /// `[P]`, int64, ascending entity ids.
     pub rows: Tensor,
@@ -28,7 +28,7 @@ pub struct DenseFeatures {
     pub scale: Tensor,
     /// `[M]`, int64, the entities without a vector that are given an imputed one; empty if missing ones are masked.
     pub imputed_rows: Tensor,
-    /// `[M, d]`, float32, unit length.
+    /// `[M, d]`, of the same kind, unit length.
     pub imputed: Tensor,
     /// `[N]`, float32, 1 where the entity takes part in this modality, 0 where it is masked out.
     pub mask: Option<Tensor>,

@@ -11,6 +11,7 @@ use super::features::{Features, ModelInputs};
 use super::fusion::{Fusion, FusionConfig};
 use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
 use super::parameters::Parameters;
+use super::precision::Precision;
 use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
 use crate::noise::{Purpose, Randomness};
@@ -21,6 +22,8 @@ use crate::noise::{Purpose, Randomness};
 pub struct ModelConfig {
     /// Width of every embedding, D.
     pub dim: i64,
+    /// Number format of the large products.
+    pub precision: Precision,
     /// The graph encoder.
     pub graph: GraphEncoderConfig,
     /// The intra-modality experts.
@@ -73,7 +76,8 @@ impl Humea {
         });
         let estimators = PerModality::from_fn(|m| {
             inputs.features[m].as_ref()?;
-            Some(Estimator::new(m, config.dim, &mut estimator_parameters, &mut stream(Some(m), 1), device))
+            let stream = &mut stream(Some(m), 1);
+            Some(Estimator::new(m, config.dim, config.precision, &mut estimator_parameters, stream, device))
         });
         let fusion = Fusion::new(config.fusion, &present, &mut parameters, &mut stream(None, 0), device);
         let zeros = Tensor::zeros([modalities.len() as i64], (Kind::Float, device));

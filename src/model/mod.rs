@@ -7,6 +7,8 @@ pub mod fusion;
 pub mod graph_encoder;
 mod humea;
 pub mod parameters;
+mod precision;
 pub mod published;
 
 pub use humea::{Embeddings, Humea, ModelConfig};
+pub use precision::Precision;

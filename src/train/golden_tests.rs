@@ -17,7 +17,7 @@ use crate::model::experts::ExpertsConfig;
 use crate::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
 use crate::model::fusion::{FusionConfig, Ties};
 use crate::model::graph_encoder::GraphEncoderConfig;
-use crate::model::{Humea, ModelConfig, parameters, published};
+use crate::model::{Humea, ModelConfig, Precision, parameters, published};
 use crate::noise::Randomness;
 
 /// How the trajectory was recorded, read from its arguments and the shapes of its parameters.
@@ -105,6 +105,7 @@ impl Recording {
     fn model(&self, ablated: BTreeSet<Modality>) -> Humea {
         let config = ModelConfig {
             dim: self.number("--feat_dim") as i64,
+            precision: Precision::Float32,
             graph: self.graph(),
             experts: self.experts(),
             fusion: FusionConfig { query_dim: self.query_dim(), top_k: 5, ties: Ties::AsPublished },

@@ -138,7 +138,8 @@ impl Material {
         if !split.train_links.as_os_str().is_empty() {
             links.add_training(&links::read(&split.train_links, structure.left, structure.entities)?);
         }
-        let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, device, observer)?;
+        let options = (config.model.precision.kind(), device);
+        let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, options, observer)?;
         Ok(Self { inputs, links, structure })
     }
 }

@@ -154,6 +154,16 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
 }
 
 #[test]
+fn large_products_in_bfloat16_learn_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    let (store, folder) = (store(place.path(), false), place.path().join("run"));
+    let (_, summary) = run(&config(&store, 40, &["model.precision=bf16"]), &folder, Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() > 0.6, "{summary:?}");
+    let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
+    assert_eq!(again.last.test, summary.last.test);
+}
+
+#[test]
 fn shuffled_links_stay_at_chance() {
     let place = tempfile::tempdir().unwrap();
     let store = store(place.path(), true);
