@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE := $(or $(HUMEA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/humea)
 
-.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train
+.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train bench-hot
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,7 @@ test-rust: libtorch ## unit, golden, doc and command-line tests
 
 test-scripts: ## the tests of the Python scripts
 	$(PYTHON) scripts/test_libtorch.py
+	$(PYTHON) scripts/test_bench_hot.py
 	$(PYTHON) scripts/architecture.py --check
 
 test-readers: build ## polars, pyarrow, pandas and DuckDB read our stores, and we read theirs
@@ -53,3 +54,7 @@ bench-store: ## the feature store against memcpy, NumPy, safetensors, pyarrow, p
 
 bench-train: build ## an epoch against a plain PyTorch transcription of the published equations
 	@scripts/bench_train.sh
+
+bench-hot: libtorch ## the hot parts of an epoch against their stored baseline; STORE=1 makes it anew
+	cargo bench --profile dev --bench hot_parts
+	@$(PYTHON) scripts/bench_hot.py $(or $(CARGO_TARGET_DIR),target)/criterion $(if $(STORE),--store)

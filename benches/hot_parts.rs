@@ -1,10 +1,9 @@
-//! The hot parts of an epoch, one by one: `cargo bench --profile dev --bench hot_parts`.
-//!
-//! To see a regression, store a baseline (`-- --save-baseline main`) and compare with it (`-- --baseline main`).
+//! The hot parts of an epoch, one by one: `make bench-hot` runs them and compares them with `hot_parts.json`.
 
 mod synthetic;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use humea::eval::{self, EvalConfig};
 use humea::loss::contrastive::contrastive;
 use humea::loss::distillation::{Reduction, Teacher};
 use humea::loss::joint::Joint;
@@ -15,6 +14,12 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 /// A fourth of FB15K-DB15K, the size of the subgraph that training is compared on.
 const ENTITIES: i64 = 6900;
+
+/// What the stored figures are measured in, so that those of one machine say something on another.
+fn reference(criterion: &mut Criterion) {
+    let [left, right] = [(); 2].map(|()| Tensor::randn([1024, 1024], (Kind::Float, Device::Cpu)));
+    criterion.bench_function("reference", |bencher| bencher.iter(|| left.mm(&right)));
+}
 
 fn graph_encoder(criterion: &mut Criterion) {
     let model = synthetic::model(ENTITIES);
@@ -75,9 +80,17 @@ fn embeddings(criterion: &mut Criterion) {
     });
 }
 
+fn evaluation(criterion: &mut Criterion) {
+    let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([2000, 6 * WIDTH], (Kind::Float, Device::Cpu))));
+    let config = EvalConfig { csls: true, csls_k: 3 };
+    criterion.bench_function("CSLS and ranks of 2000 links, both directions", |bencher| {
+        bencher.iter(|| eval::rank(&left, &right, config));
+    });
+}
+
 criterion_group! {
     name = hot_parts;
     config = Criterion::default().sample_size(10);
-    targets = graph_encoder, experts, losses, embeddings
+    targets = reference, graph_encoder, experts, losses, embeddings, evaluation
 }
 criterion_main!(hot_parts);
