@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::features::{DenseFeatures, Features};
 use super::parameters::Parameters;
+use super::sparse::Sparse;
 use crate::modality::Modality;
 use crate::noise;
 
@@ -35,8 +36,8 @@ pub struct Rows {
 enum Part {
     /// `[n, d]` dense, and `[n, 1]` scales to be applied after the product.
     Dense(Tensor, Option<Tensor>),
-    /// `[n, d]`, compressed sparse rows.
-    Sparse(Tensor),
+    /// `[n, d]`.
+    Sparse(Sparse),
     /// Rows of zeros, for entities masked out of the modality.
     Nothing(i64),
 }
@@ -47,8 +48,8 @@ impl Rows {
         let parts = match features {
             Features::Dense(dense) => dense_parts(dense),
             Features::Bag(bag) => {
-                let rows = bag.offsets.size()[0] - 1;
-                vec![Part::Sparse(csr(&bag.offsets, &bag.columns, &bag.values, [rows, bag.width]))]
+                let [offsets, columns, values] = [&bag.offsets, &bag.columns, &bag.values].map(Tensor::shallow_clone);
+                vec![Part::Sparse(Sparse::new(offsets, columns, values, bag.width))]
             }
         };
         Self { parts, order: None }
@@ -62,8 +63,7 @@ impl Rows {
                 let (offsets, picked) = gather_runs(&bag.offsets, ids);
                 let columns = bag.columns.index_select(0, &picked);
                 let values = bag.values.index_select(0, &picked);
-                let matrix = csr(&offsets, &columns, &values, [ids.size()[0], bag.width]);
-                Self { parts: vec![Part::Sparse(matrix)], order: None }
+                Self { parts: vec![Part::Sparse(Sparse::new(offsets, columns, values, bag.width))], order: None }
             }
         }
     }
@@ -104,14 +104,15 @@ impl Part {
         match self {
             Self::Dense(matrix, Some(scale)) => times_dense(matrix, weight) * scale,
             Self::Dense(matrix, None) => times_dense(matrix, weight),
-            Self::Sparse(matrix) => matrix.mm(&weight.tr()),
+            Self::Sparse(matrix) => matrix.times(&weight.tr()),
             Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
         }
     }
 
     fn rows(&self) -> i64 {
         match self {
-            Self::Dense(matrix, _) | Self::Sparse(matrix) => matrix.size()[0],
+            Self::Dense(matrix, _) => matrix.size()[0],
+            Self::Sparse(matrix) => matrix.rows(),
             Self::Nothing(rows) => *rows,
         }
     }
@@ -120,7 +121,7 @@ impl Part {
         match self {
             Self::Dense(matrix, None) => Some(pull_dense(matrix, gradient)),
             Self::Dense(matrix, Some(scale)) => Some(pull_dense(matrix, &(gradient * scale))),
-            Self::Sparse(matrix) => Some(matrix.tr().mm(gradient).tr()),
+            Self::Sparse(matrix) => Some(matrix.transposed_times(gradient).tr()),
             Self::Nothing(_) => None,
         }
     }
@@ -134,10 +135,6 @@ fn times_dense(matrix: &Tensor, weight: &Tensor) -> Tensor {
 /// `gradient`ᵀ · `matrix` in the matrix's kind, as float32.
 fn pull_dense(matrix: &Tensor, gradient: &Tensor) -> Tensor {
     gradient.to_kind(matrix.kind()).tr().mm(matrix).to_kind(Kind::Float)
-}
-
-fn csr(offsets: &Tensor, columns: &Tensor, values: &Tensor, size: [i64; 2]) -> Tensor {
-    Tensor::internal_sparse_csr_tensor_unsafe(offsets, columns, values, size, (Kind::Float, values.device()))
 }
 
 fn dense_parts(dense: &DenseFeatures) -> Vec<Part> {

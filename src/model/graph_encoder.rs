@@ -9,6 +9,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::features::Adjacency;
 use super::parameters::Parameters;
+use super::sparse;
 use crate::noise;
 
 /// Shape of the encoder.
@@ -65,8 +66,14 @@ impl Pattern {
         )
     }
 
-    fn transposed(&self, values: &Tensor) -> Tensor {
-        self.matrix(&values.index_select(0, &self.reverse))
+    /// The matrix of edge values `[E]` times `dense` `[N, D]`.
+    fn times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
+        sparse::product(&self.offsets, &self.targets, values, dense)
+    }
+
+    /// The same with the transpose.
+    fn transposed_times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
+        self.times(&values.index_select(0, &self.reverse), dense)
     }
 
     /// Sums edge values over each row: `[E]` → `[N]`.
@@ -169,7 +176,7 @@ impl GraphEncoder {
         let shifted = &logits - pattern.row_maxima(&logits).index_select(0, &pattern.sources);
         let weights = shifted.exp();
         let attention = &weights / pattern.row_sums(&weights).index_select(0, &pattern.sources);
-        let mixed = pattern.matrix(&attention).mm(input);
+        let mixed = pattern.times(&attention, input);
         HeadState { attention, slope, mixed }
     }
 
@@ -241,8 +248,9 @@ impl GraphEncoder {
         let at_source = pattern.row_sums(&argument);
         let at_target = pattern.row_sums(&argument.index_select(0, &pattern.reverse));
         let [from, to] = self.projections(layer, head);
+        let ends = Tensor::stack(&[&at_source, &at_target], 1);
         let input_gradient =
-            pattern.transposed(&kept.attention).mm(&pulled) + at_source.outer(&from) + at_target.outer(&to);
+            pattern.transposed_times(&kept.attention, &pulled).addmm(&ends, &Tensor::stack(&[from, to], 0));
         let from_gradient = input.tr().mv(&at_source);
         let to_gradient = input.tr().mv(&at_target);
         let dim = weight.size()[0];

@@ -9,6 +9,7 @@ mod humea;
 pub mod parameters;
 mod precision;
 pub mod published;
+mod sparse;
 
 pub use humea::{Embeddings, Humea, ModelConfig};
 pub use precision::Precision;
