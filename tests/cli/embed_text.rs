@@ -1,8 +1,9 @@
 //! `humea embed-text`: killed and resumed, from the cache of the Hub, and against what it must refuse.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use assert_cmd::assert::OutputAssertExt;
@@ -46,19 +47,20 @@ fn finished_files(folder: &Path) -> usize {
     files.filter(|file| file.path().extension().is_some_and(|extension| extension == "vec")).count()
 }
 
-#[test]
-fn a_killed_run_goes_on_where_it_stopped_and_gives_the_same_column() {
-    let (killed, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+/// Starts a run over 12,000 texts, stops it by `signal` after its first finished piece and checks that the store is as it
+/// was; then that the same command again computes only the rest, and that the column is that of an undisturbed run.
+fn stopped_by(signal: &str) -> ExitStatus {
+    let (stopped, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let model = fixture("bert");
     let model = model.to_str().unwrap();
-    let (store, reference) = (new_store(killed.path(), 6000), new_store(whole.path(), 6000));
+    let (store, reference) = (new_store(stopped.path(), 6000), new_store(whole.path(), 6000));
     let slow = ["--batch-tokens", "16"];
-    let mut child = embed(&store, model).args(slow).stdout(Stdio::null()).spawn().unwrap();
-    while finished_files(killed.path()) == 0 && child.try_wait().unwrap().is_none() {
+    let mut child = embed(&store, model).args(slow).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while finished_files(stopped.path()) == 0 && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "it was killed before it was done");
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let status = child.wait().unwrap();
     assert!(Store::open(&store).unwrap().vector_columns().is_empty(), "the store is as it was");
 
     let output = embed(&store, model).args(slow).assert().success().get_output().stdout.clone();
@@ -66,6 +68,17 @@ fn a_killed_run_goes_on_where_it_stopped_and_gives_the_same_column() {
     assert!(said.contains("12000 distinct texts") && !said.contains("12000 computed now"), "{said}");
     embed(&reference, model).args(slow).assert().success();
     assert_eq!(column(&store), column(&reference));
+    status
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_stopped_and_gives_the_same_column() {
+    assert_eq!(stopped_by("-KILL").signal(), Some(9));
+}
+
+#[test]
+fn a_run_stopped_by_ctrl_c_says_so_by_its_code_and_goes_on_where_it_stopped() {
+    assert_eq!(stopped_by("-INT").code(), Some(130));
 }
 
 #[test]

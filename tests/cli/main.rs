@@ -4,6 +4,7 @@
 
 mod embed_text;
 mod help;
+mod inspect;
 mod prep;
 mod readme;
 mod sweep;
