@@ -3,14 +3,13 @@
 //! `cargo bench --profile dev --bench floor -- [entities]`; 27,793 entities (FB15K-DB15K) unless told otherwise.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod memory;
 mod synthetic;
 
 use std::time::{Duration, Instant};
 
-use humea::loss::distillation::Reduction;
 use humea::noise::Randomness;
-use humea::train::adamw::AdamWConfig;
-use humea::train::step::{DecoupledEntities, LossConfig, StepConfig, Trainer};
+use humea::train::step::{StepConfig, Trainer};
 use synthetic::WIDTH;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -20,24 +19,6 @@ const EPOCHS: u64 = 3;
 const BLOCK: usize = 512;
 /// Floats per vector of the dense modalities.
 const DENSE: [i64; 3] = [4096, 768, 768];
-
-fn step() -> StepConfig {
-    let loss = LossConfig {
-        tau_contrastive: 0.1,
-        tau_distillation: 4.0,
-        lambda_contrastive: 1.0,
-        lambda_distillation: 0.1,
-        lambda_decoupling: 1e-4,
-        doubled_distillation_weight: true,
-        reduction: Reduction::Mean,
-        mask_duplicates: false,
-        decoupled: DecoupledEntities::All,
-        unimodal_alignment: true,
-        unimodal_distillation: true,
-    };
-    let optimiser = AdamWConfig { learning_rate: 5e-4, weight_decay: 0.01, betas: [0.9, 0.999], epsilon: 1e-8 };
-    StepConfig { loss, optimiser, batch_size: BLOCK }
-}
 
 /// The products `[n, k]·[k, m]` of one epoch: how often each.
 fn products(entities: i64, rows: i64, links: usize) -> Vec<([i64; 3], u32)> {
@@ -78,7 +59,9 @@ fn main() {
     let entities = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(27_793);
     let links = synthetic::links(entities);
     let products = products(entities, 2 * links.len() as i64, links.len());
-    let mut trainer = Trainer::new(synthetic::model(entities), step(), Randomness::Seeded(42));
+    let defaults = synthetic::defaults();
+    let step = StepConfig { batch_size: BLOCK, ..StepConfig::new(&defaults.loss, &defaults.train) };
+    let mut trainer = Trainer::new(synthetic::model(entities), step, Randomness::Seeded(42));
     trainer.epoch(0, &links);
     let (mut floors, mut epochs, mut flops) = (Vec::new(), Vec::new(), 0.0);
     // Turn about, and the best of each: other work on the machine then weighs on neither.
@@ -96,12 +79,5 @@ fn main() {
     println!("matrix products alone  {:8.3} s  {:.3} TFLOP", floor.as_secs_f64(), flops / 1e12);
     println!("one epoch              {:8.3} s", epoch.as_secs_f64());
     println!("ratio                  {:8.2}", epoch.as_secs_f64() / floor.as_secs_f64());
-    println!("peak resident memory   {}", peak_memory());
-}
-
-/// `VmHWM` of this process, where the system tells.
-fn peak_memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.map_or_else(|| "unknown".to_owned(), |line| line.trim().to_owned())
+    println!("peak resident memory   {}", memory::peak());
 }

@@ -3,6 +3,8 @@
 //! `cargo bench --profile dev --bench ranking -- [links]`; the target is 5 s and 1 GB on two cores.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod memory;
+
 use std::time::Instant;
 
 use humea::eval::{EvalConfig, rank};
@@ -23,8 +25,11 @@ fn main() -> Result<(), tch::TchError> {
     });
     let times = times.collect::<Result<Vec<_>, _>>()?;
     let best = times.iter().map(|(time, _)| *time).min().unwrap_or_default();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
-    println!("{links} links, {} threads: {:.2} s, peak resident {memory}", tch::get_num_threads(), best.as_secs_f64());
+    println!(
+        "{links} links, {} threads: {:.2} s, peak resident {}",
+        tch::get_num_threads(),
+        best.as_secs_f64(),
+        memory::peak()
+    );
     Ok(())
 }

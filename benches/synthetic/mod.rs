@@ -1,13 +1,12 @@
 //! Inputs of any size with the shape of FB15K-DB15K: what the benches measure on, where no data set is at hand.
 #![allow(dead_code, unreachable_pub, reason = "each bench compiles this file for itself and uses a part of it")]
+#![allow(clippy::expect_used, reason = "a bench stops at the first surprise")]
 
 use humea::modality::{Modality, PerModality};
-use humea::model::experts::ExpertsConfig;
 use humea::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
-use humea::model::fusion::{FusionConfig, Ties};
-use humea::model::graph_encoder::GraphEncoderConfig;
-use humea::model::{Humea, ModelConfig, Precision};
+use humea::model::{Humea, ModelConfig};
 use humea::noise::Randomness;
+use humea::pipeline::{Config, Layers};
 use tch::{Device, Kind, Tensor};
 
 /// D.
@@ -70,16 +69,14 @@ pub(crate) fn inputs(entities: i64) -> ModelInputs {
     ModelInputs { entities, left: entities / 2, adjacency: adjacency(entities), features }
 }
 
-/// The published model over such inputs.
+/// The configuration every run starts from.
+pub(crate) fn defaults() -> Config {
+    Layers::defaults().and_then(|layers| layers.config()).expect("the defaults are a whole configuration")
+}
+
+/// The default model over such inputs.
 pub(crate) fn model(entities: i64) -> Humea {
-    let config = ModelConfig {
-        dim: WIDTH,
-        precision: Precision::Float32,
-        graph: GraphEncoderConfig { layers: 2, heads: 2, negative_slope: 0.2 },
-        experts: ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 },
-        fusion: FusionConfig { query_dim: 0, top_k: 5, ties: Ties::Lowest },
-        ablated: std::collections::BTreeSet::new(),
-    };
+    let config = ModelConfig { dim: WIDTH, ..defaults().model };
     Humea::new(config, inputs(entities), Randomness::Seeded(42), Device::Cpu)
 }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 use tch::{Device, Tensor};
 
 use super::TrainError;
-use super::adamw::AdamWConfig;
 use super::step::{EpochLosses, StepConfig, Trainer};
 use crate::eval::{self, Directions};
 use crate::inputs::Inputs;
@@ -64,14 +63,7 @@ impl Learner {
     pub(super) fn new(config: &Config, inputs: Inputs, device: Device) -> Self {
         let randomness = Randomness::Seeded(config.run.seed);
         let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
-        let optimiser = AdamWConfig {
-            learning_rate: config.train.lr,
-            weight_decay: config.train.weight_decay,
-            betas: [0.9, 0.999],
-            epsilon: 1e-8,
-        };
-        let step = StepConfig { loss: config.loss.clone(), optimiser, batch_size: config.train.batch_size };
-        let trainer = Trainer::new(model, step, randomness);
+        let trainer = Trainer::new(model, StepConfig::new(&config.loss, &config.train), randomness);
         Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, device }
     }
 

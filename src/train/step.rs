@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{Blocks, Sums};
 use crate::loss::distillation::Reduction;
@@ -64,6 +65,19 @@ pub struct StepConfig {
     pub optimiser: AdamWConfig,
     /// Pairs in a block, B.
     pub batch_size: usize,
+}
+
+impl StepConfig {
+    /// Of a run's configuration.
+    pub fn new(loss: &LossConfig, train: &TrainConfig) -> Self {
+        let optimiser = AdamWConfig {
+            learning_rate: train.lr,
+            weight_decay: train.weight_decay,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+        };
+        Self { loss: loss.clone(), optimiser, batch_size: train.batch_size }
+    }
 }
 
 /// The losses of one epoch, summed over its blocks.
