@@ -19,9 +19,9 @@ pub struct AlbertConfig {
     intermediate_size: i64,
     hidden_act: Activation,
     max_position_embeddings: i64,
-    #[serde(default = "two")]
+    #[serde(default = "super::bert::two_types")]
     type_vocab_size: i64,
-    #[serde(default = "small")]
+    #[serde(default = "super::bert::small")]
     layer_norm_eps: f64,
     #[serde(default = "one")]
     num_hidden_groups: usize,
@@ -31,14 +31,6 @@ pub struct AlbertConfig {
 
 fn one() -> usize {
     1
-}
-
-fn two() -> i64 {
-    2
-}
-
-fn small() -> f64 {
-    1e-12
 }
 
 impl AlbertConfig {

@@ -25,11 +25,13 @@ pub struct BertConfig {
     position_embedding_type: Option<String>,
 }
 
-fn two_types() -> i64 {
+/// Token types where `config.json` does not say.
+pub(super) fn two_types() -> i64 {
     2
 }
 
-fn small() -> f64 {
+/// What is added to a variance where `config.json` does not say.
+pub(super) fn small() -> f64 {
     1e-12
 }
 

@@ -1,6 +1,7 @@
 //! What a run folder holds, for a terminal or as JSON.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
@@ -21,9 +22,9 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
     let _ = writeln!(words, "humea {} on {}", identity.humea, identity.device);
     let _ = writeln!(words, "{} of {} epochs", epochs(folder), folder.config()?.train.epochs);
     let _ = writeln!(words, "checkpoints: {}", checkpoints(folder).join(", "));
-    match folder.read_json::<Summary>("result.json") {
-        Ok(summary) => words.push_str(&text::summary(&summary)),
-        Err(_) => words.push_str("not finished: humea train --resume --run-dir goes on with it\n"),
+    match result(folder)? {
+        Some(summary) => words.push_str(&text::summary(&summary)),
+        None => words.push_str("not finished: humea train --resume --run-dir goes on with it\n"),
     }
     Ok(words)
 }
@@ -33,13 +34,20 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
 /// # Errors
 /// If the folder holds no run, or a file of it is damaged.
 pub fn json(folder: &RunFolder) -> Result<Value, TrainError> {
-    let result = folder.read_json::<Summary>("result.json").ok();
     Ok(json!({
         "run": folder.identity()?,
         "epochs": epochs(folder),
         "checkpoints": checkpoints(folder),
-        "result": result,
+        "result": result(folder)?,
     }))
+}
+
+/// What the run reached; none before its end.
+fn result(folder: &RunFolder) -> Result<Option<Summary>, TrainError> {
+    match folder.read_json("result.json") {
+        Err(TrainError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn epochs(folder: &RunFolder) -> usize {

@@ -79,9 +79,7 @@ pub fn train(
     let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
-    let summary = Model { folder: &folder, learner, device }.summary(config, &links, &state, &store.fingerprint())?;
-    folder.replace_json("result.json", &summary)?;
-    write_report(&folder, config, &summary)?;
+    let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint())?;
     observer.on(Event::Note(&format!("report: {}", folder.report().display())));
     Ok((folder, summary))
 }
@@ -181,11 +179,11 @@ impl<'a> Model<'a> {
         Ok(Tested { epochs, test: self.learner.evaluate(&links.test)?.0 })
     }
 
-    /// Ranks the test links with the best and the last checkpoint.
+    /// Ranks the test links with the best and the last checkpoint; writes `result.json` and the report.
     ///
     /// # Errors
-    /// If a checkpoint is missing or damaged.
-    pub fn summary(
+    /// If a checkpoint is missing or damaged, or the folder cannot be written.
+    fn finish(
         &mut self,
         config: &Config,
         links: &Links,
@@ -195,7 +193,7 @@ impl<'a> Model<'a> {
         let best = self.tested("best", links)?;
         // Where the best epoch is the last one, both checkpoints hold the same parameters.
         let last = if best.epochs == state.epochs { best } else { self.tested("last", links)? };
-        Ok(Summary {
+        let summary = Summary {
             name: config.run.name.clone(),
             protocol: config.train.protocol,
             counts: config.train.protocol.counts().to_owned(),
@@ -203,7 +201,10 @@ impl<'a> Model<'a> {
             last,
             seconds: state.seconds,
             fingerprint: fingerprint.to_owned(),
-        })
+        };
+        self.folder.replace_json("result.json", &summary)?;
+        write_report(self.folder, config, &summary)?;
+        Ok(summary)
     }
 }
 
@@ -243,10 +244,7 @@ impl Reopened {
         let material = Material::of(&self.store, &self.config, device, observer)?;
         let mut model = Model::on(&self.folder, material.inputs, &self.config, device);
         let state = model.load("last").or_else(|_| model.load("best"))?;
-        let summary = model.summary(&self.config, &material.links, &state, &self.store.fingerprint())?;
-        self.folder.replace_json("result.json", &summary)?;
-        write_report(&self.folder, &self.config, &summary)?;
-        Ok(summary)
+        model.finish(&self.config, &material.links, &state, &self.store.fingerprint())
     }
 }
 

@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::TrainError;
 use super::checkpoint::{Best, Checkpoint, State};
-use super::curriculum;
+use super::curriculum::TrainingList;
 use super::learner::{EpochLoss, Learner};
 use super::protocol::Part;
 use super::pseudo_labels::{self, Unlinked};
@@ -27,7 +27,7 @@ pub(super) struct Session<'a> {
     links: &'a Links,
     learner: &'a mut Learner,
     unlinked: Unlinked,
-    training: Vec<Link>,
+    training: TrainingList,
     pseudo: Vec<Link>,
     state: State,
     log: MetricsLog,
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
         let mut session = Self {
             log: MetricsLog::open(&folder.metrics(), epochs)?,
             events: EventFile::begin(folder.path()).map_err(unwritable)?,
-            training: links.train.clone(),
+            training: TrainingList::new(config.train.curriculum.clone(), links.train.clone()),
             pseudo: Vec::new(),
             state: State::default(),
             last_figures: None,
@@ -73,7 +73,8 @@ impl<'a> Session<'a> {
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
         let path = self.folder.checkpoint("last");
         self.learner.restore(&checkpoint.tensors, &path)?;
-        (self.state, self.training, self.pseudo) = (checkpoint.state, checkpoint.training, checkpoint.pseudo);
+        self.training.restore(checkpoint.training);
+        (self.state, self.pseudo) = (checkpoint.state, checkpoint.pseudo);
         Ok(())
     }
 
@@ -103,11 +104,9 @@ impl<'a> Session<'a> {
     /// One epoch: the links as they stand, one step, one line in the log.
     fn epoch(&mut self) -> Result<EpochLoss, TrainError> {
         let started = Instant::now();
-        self.choose_links()?;
-        let mut seen = self.training.clone();
-        seen.extend(&self.pseudo);
-        let count = seen.len();
-        let loss = self.learner.epoch(seen, self.state.epochs);
+        let links = self.choose_links()?;
+        let count = links.len();
+        let loss = self.learner.epoch(links, self.state.epochs);
         self.state.epochs += 1;
         let seconds = started.elapsed().as_secs_f64();
         self.state.seconds += seconds;
@@ -120,31 +119,27 @@ impl<'a> Session<'a> {
         Ok(loss)
     }
 
-    /// Replayed pairs and pseudo-labels, where they are due.
-    fn choose_links(&mut self) -> Result<(), TrainError> {
+    /// The links of the next epoch: the training list and the pseudo-labels, each made anew where that is due.
+    fn choose_links(&mut self) -> Result<Vec<Link>, TrainError> {
         let epochs = self.state.epochs;
-        let replay = &self.config.train.curriculum;
-        if let Some(count) = replay.due(epochs as u64) {
-            self.training = curriculum::replay(&self.learner.vectors(), &self.links.train, count, replay.replay);
-        }
+        let mut links = self.training.at(epochs as u64, || self.learner.vectors()).to_vec();
         if self.config.pseudo_labels.due(epochs) {
             let vectors = self.learner.vectors();
             self.pseudo = pseudo_labels::round(&vectors, &self.unlinked, &self.config.pseudo_labels)?;
         }
-        Ok(())
+        links.extend(&self.pseudo);
+        Ok(links)
     }
 
     /// Evaluates and saves, where it is due.
     fn look(&mut self) -> Result<(), TrainError> {
         let (epochs, train) = (self.state.epochs, &self.config.train);
-        let (every, keep) = (train.checkpoint_every.max(1), train.keep_checkpoints);
-        let over = epochs == train.epochs;
-        if over || epochs.is_multiple_of(train.evaluate_every.max(1)) {
+        if epochs == train.epochs || epochs.is_multiple_of(train.evaluate_every) {
             self.evaluate()?;
         }
-        if epochs.is_multiple_of(every) {
+        if epochs.is_multiple_of(train.checkpoint_every) {
             self.save("last")?;
-            if keep {
+            if train.keep_checkpoints {
                 self.save(&format!("epoch-{epochs:05}"))?;
             }
         }
@@ -178,7 +173,7 @@ impl<'a> Session<'a> {
     fn save(&self, name: &str) -> Result<(), TrainError> {
         let checkpoint = Checkpoint {
             state: self.state.clone(),
-            training: self.training.clone(),
+            training: self.training.current().to_vec(),
             pseudo: self.pseudo.clone(),
             tensors: self.learner.tensors(),
         };

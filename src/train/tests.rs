@@ -151,6 +151,9 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     }
     let unlinked = predict(&folder, None, &place.path().join("u.csv"), Wish::default(), &Silent).unwrap();
     assert!(unlinked > 5 && unlinked <= (ENTITIES - LINKED) as usize, "{unlinked}");
+    std::fs::write(folder.join("result.json"), "{").unwrap();
+    let damaged = crate::report::folder::describe(&RunFolder::open(&folder).unwrap());
+    assert!(matches!(damaged, Err(TrainError::Damaged { .. })), "{damaged:?}");
 }
 
 #[test]
@@ -234,11 +237,8 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
     let (whole, broken) = (place.path().join("whole"), place.path().join("broken"));
     let (_, undisturbed) = run(&config, &whole, Existing::Refuse).unwrap();
     // A kill leaves the folder as it was at some epoch: the checkpoint of epoch 5, and log lines beyond it.
-    let keep = [config.clone(), config.clone()].map(|mut config| {
-        config.train.keep_checkpoints = true;
-        config
-    })[0]
-        .clone();
+    let mut keep = config;
+    keep.train.keep_checkpoints = true;
     run(&keep, &broken, Existing::Refuse).unwrap();
     let checkpoints = broken.join("checkpoints");
     std::fs::copy(checkpoints.join("epoch-00005.safetensors"), checkpoints.join("last.safetensors")).unwrap();
