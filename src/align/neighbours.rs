@@ -1,9 +1,8 @@
 //! Nearest neighbours between two sets of vectors under CSLS, block by block: O(block · M) memory, on either device.
-//!
-//! CSLS: 2·cos(i, j) − r(i) − r(j), r being the mean cosine to the k nearest of the other side: it pulls down hubs that
-//! are near to everything.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
+
+use crate::eval::csls::hubness;
 
 /// Left rows compared at once.
 const BLOCK: i64 = 1024;
@@ -40,7 +39,7 @@ impl Neighbours {
     pub fn between(left: &Tensor, right: &Tensor, k: usize) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (left, right) = (left.detach(), right.detach().tr());
-        let (row_mean, column_mean) = hubness(&left, &right, k.max(1) as i64)?;
+        let [row_mean, column_mean] = hubness(&left, &right, k, None)?;
         let kept = KEPT.min(right.size()[1]);
         let (mut rights, mut scores) = (Vec::new(), Vec::new());
         let mut best: Option<(Tensor, Tensor)> = None;
@@ -88,25 +87,6 @@ fn blocks(left: &Tensor, right: &Tensor) -> impl Iterator<Item = (i64, Tensor)> 
         .map(move |start| (start, left.narrow(0, start, BLOCK.min(rows - start)).matmul(right)))
 }
 
-/// Mean cosine of each row, and of each column, to its k nearest.
-fn hubness(left: &Tensor, right: &Tensor, k: i64) -> Result<(Tensor, Tensor), TchError> {
-    let of_rows = k.min(right.size()[1]);
-    let of_columns = k.min(left.size()[0]);
-    let mut rows = Vec::new();
-    let mut columns: Option<Tensor> = None;
-    for (_, cosines) in blocks(left, right) {
-        let (top, _) = cosines.f_topk(of_rows, 1, true, false)?;
-        rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
-        let both = match columns {
-            None => cosines,
-            Some(so_far) => Tensor::f_cat(&[so_far, cosines], 0)?,
-        };
-        columns = Some(both.f_topk(of_columns.min(both.size()[0]), 0, true, false)?.0);
-    }
-    let columns = columns.unwrap_or_else(|| Tensor::zeros([1, right.size()[1]], (Kind::Float, right.device())));
-    Ok((Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?))
-}
-
 /// The better of two column maxima; the earlier row where they tie.
 fn better(so_far: Option<(Tensor, Tensor)>, score: Tensor, row: Tensor) -> Result<(Tensor, Tensor), TchError> {
     let Some((best, rows)) = so_far else { return Ok((score, row)) };
@@ -116,6 +96,8 @@ fn better(so_far: Option<(Tensor, Tensor)>, score: Tensor, row: Tensor) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     fn unit(rows: i64, seed: i64) -> Tensor {

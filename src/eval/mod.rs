@@ -1,5 +1,6 @@
 //! Ranking: similarity in blocks, CSLS, ranks by counting, metrics. Sees vectors, not models.
 
+pub(crate) mod csls;
 mod metrics;
 mod ranks;
 

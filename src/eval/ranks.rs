@@ -5,11 +5,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::csls::{BLOCK, hubness};
 use super::{Directions, EvalConfig, Figures};
-
-/// Left rows compared at once: few enough that ten thousand right ones make a matrix below the 32 MB at which the
-/// allocator returns memory to the system each time.
-const BLOCK: i64 = 512;
 
 /// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
 const KEPT: i64 = 512 << 20;
@@ -78,12 +75,11 @@ struct Scorer {
 impl Scorer {
     fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
         let (left, right) = (left.detach(), right.detach().tr());
-        let k = (config.csls_k.max(1) as i64).min(left.size()[0]);
         let links = left.size()[0];
         let kept = (config.csls && links * links * 4 <= KEPT)
             .then(|| Tensor::f_empty([links, links], (left.kind(), left.device())))
             .transpose()?;
-        let hubness = if config.csls { Some(hubness(&left, &right, k, kept.as_ref())?) } else { None };
+        let hubness = if config.csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
         Ok(Self { left, right, hubness, kept })
     }
 
@@ -106,34 +102,6 @@ impl Scorer {
             None => cosines,
         })
     }
-}
-
-/// Mean cosine of each left row, and of each right row, to its k nearest of the other side; all cosines are left in
-/// `kept` `[n, n]` if it is given.
-fn hubness(left: &Tensor, right: &Tensor, k: i64, kept: Option<&Tensor>) -> Result<[Tensor; 2], TchError> {
-    let links = left.size()[0];
-    let mut rows = Vec::new();
-    let mut best: Option<Tensor> = None;
-    for start in (0..links).step_by(BLOCK as usize) {
-        let height = BLOCK.min(links - start);
-        let block = left.narrow(0, start, height);
-        let cosines = match kept {
-            Some(kept) => block.f_mm_out(&kept.narrow(0, start, height), right)?,
-            None => block.f_mm(right)?,
-        };
-        let (top, _) = cosines.f_topk(k, 1, true, false)?;
-        rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
-        let (top, _) = cosines.f_topk(k.min(height), 0, true, false)?;
-        best = Some(match best {
-            None => top,
-            Some(best) => {
-                let both = Tensor::f_cat(&[best, top], 0)?;
-                both.f_topk(k.min(both.size()[0]), 0, true, false)?.0
-            }
-        });
-    }
-    let columns = best.unwrap_or_else(|| Tensor::zeros([1, links], (Kind::Float, left.device())));
-    Ok([Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
 }
 
 #[cfg(test)]
