@@ -132,7 +132,8 @@ fn text(bytes: &[u8]) -> Result<Vec<Link>, String> {
     Ok(links)
 }
 
-/// NumPy's own file of an `[n, 2]` array of 4- or 8-byte whole numbers, in C order.
+/// NumPy's own file of an `[n, 2]` array of 4- or 8-byte whole numbers, in C order. (tch's reader takes the header's word for
+/// how much data follows.)
 fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
     let cut = || "cut short".to_owned();
     if !bytes.starts_with(b"\x93NUMPY") {
@@ -157,7 +158,7 @@ fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
         Some(_) => 8,
         None => return Err(format!("not whole numbers of 4 or 8 bytes: {header}")),
     };
-    let data = data.get(..rows * 2 * size).ok_or_else(cut)?;
+    let data = rows.checked_mul(2 * size).and_then(|end| data.get(..end)).ok_or_else(cut)?;
     data.chunks_exact(2 * size).map(|pair| Ok([id(&pair[..size])?, id(&pair[size..])?])).collect()
 }
 
@@ -250,7 +251,10 @@ mod tests {
         for (name, bytes) in [("l.tsv", b"1 101\nx y\n".to_vec()), ("l.npy", b"garbage".to_vec())] {
             assert!(matches!(read_as(name, &bytes), Err(InputsError::Links { .. })), "{name}");
         }
-        for (descr, shape, data) in [("<f4", "(1, 2)", [0; 8]), ("<i4", "(1, 3)", [0; 8]), ("<i8", "(1, 2)", [0; 8])] {
+        let huge = "(4611686018427387904, 2)";
+        for (descr, shape, data) in
+            [("<f4", "(1, 2)", [0; 8]), ("<i4", "(1, 3)", [0; 8]), ("<i8", "(1, 2)", [0; 8]), ("<i4", huge, [0; 8])]
+        {
             assert!(matches!(read_as("l.npy", &npy_file(descr, shape, &data)), Err(InputsError::Links { .. })));
         }
         assert!(matches!(
