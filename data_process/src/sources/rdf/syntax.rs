@@ -55,6 +55,8 @@ pub(super) fn read(
     observer: &dyn Observer,
     mut take: impl FnMut(&NamedOrBlankNode, &NamedNode, &Term) -> Outcome,
 ) -> Result<FileReport, SourceError> {
+    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+    let malformed = |why| SourceError::Syntax { path: path.to_owned(), why };
     match Syntax::of(path)? {
         Syntax::Lines => lines::read(path, observer, |line| {
             let text = line.text.trim_start();
@@ -68,20 +70,16 @@ pub(super) fn read(
         Syntax::Turtle => {
             let statements = TurtleParser::new().for_reader(lines::open(path, observer)?);
             let error = |error| match error {
-                TurtleParseError::Io(source) => SourceError::Read { path: path.to_owned(), source },
-                TurtleParseError::Syntax(error) => {
-                    SourceError::Syntax { path: path.to_owned(), why: error.to_string() }
-                }
+                TurtleParseError::Io(source) => unreadable(source),
+                TurtleParseError::Syntax(error) => malformed(error.to_string()),
             };
             stream(path, observer, statements.map(|one| one.map_err(error)), take)
         }
         Syntax::Xml => {
             let statements = RdfXmlParser::new().for_reader(lines::open(path, observer)?);
             let error = |error| match error {
-                RdfXmlParseError::Io(source) => SourceError::Read { path: path.to_owned(), source },
-                RdfXmlParseError::Syntax(error) => {
-                    SourceError::Syntax { path: path.to_owned(), why: error.to_string() }
-                }
+                RdfXmlParseError::Io(source) => unreadable(source),
+                RdfXmlParseError::Syntax(error) => malformed(error.to_string()),
             };
             stream(path, observer, statements.map(|one| one.map_err(error)), take)
         }
