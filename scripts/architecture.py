@@ -25,7 +25,7 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("store (Parquet)", ["data_process::store", "data_process::schema", "data_process::tables", "humea::plm", "humea::vision"]),
     ("store → tensors", ["humea::inputs", "humea::modality", "humea::device"]),
     ("tensors → model", ["humea::model", "humea::loss", "humea::noise", "humea::train"]),
-    ("model → pairs, report", ["humea::eval", "humea::align", "humea::report"]),
+    ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",
                                 "data_process::event", "data_process::fault"]),
 ]

@@ -23,6 +23,8 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod eval;
 #[cfg(feature = "torch")]
+pub mod evidence;
+#[cfg(feature = "torch")]
 pub mod inputs;
 #[cfg(feature = "torch")]
 pub mod loss;

@@ -4,6 +4,7 @@ use tch::{TchError, Tensor};
 
 use super::neighbours::{Neighbours, Scored};
 use super::{Decoding, Pair};
+use crate::evidence::Evidence;
 
 /// The entities to be paired, as ascending store ids.
 #[derive(Clone, Debug, Default)]
@@ -18,11 +19,19 @@ pub struct Candidates {
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn decode(vectors: &Tensor, among: &Candidates, decoding: Decoding, k: usize) -> Result<Vec<Pair>, TchError> {
+pub fn decode(
+    vectors: &Tensor,
+    evidence: Option<&Evidence>,
+    among: &Candidates,
+    decoding: Decoding,
+    k: usize,
+) -> Result<Vec<Pair>, TchError> {
     if among.left.is_empty() || among.right.is_empty() {
         return Ok(Vec::new());
     }
-    let near = Neighbours::between(&rows(vectors, &among.left)?, &rows(vectors, &among.right)?, k)?;
+    let evidence = evidence.map(|evidence| evidence.between(&among.left, &among.right));
+    let [left, right] = [rows(vectors, &among.left)?, rows(vectors, &among.right)?];
+    let near = Neighbours::between(&left, &right, evidence.as_ref(), k)?;
     let chosen = match decoding {
         Decoding::Mutual => near.mutual().collect(),
         Decoding::Greedy => near.nearest().collect(),
@@ -63,7 +72,7 @@ mod tests {
         let vectors = Tensor::from_slice2(&[[1.0_f32, 0.0], [0.8, 0.6], [0.995, 0.0999], [0.0, -1.0]]);
         let among = Candidates { left: vec![0, 1], right: vec![2, 3] };
         let ids = |decoding| {
-            let pairs = decode(&vectors, &among, decoding, 1).unwrap();
+            let pairs = decode(&vectors, None, &among, decoding, 1).unwrap();
             pairs.iter().map(|pair| (pair.left, pair.right)).collect::<Vec<_>>()
         };
         assert_eq!(ids(Decoding::Greedy).len(), 2);
@@ -77,6 +86,6 @@ mod tests {
     #[test]
     fn nobody_to_pair_gives_no_pairs() {
         let vectors = Tensor::from_slice2(&[[1.0_f32, 0.0]]);
-        assert!(decode(&vectors, &Candidates::default(), Decoding::Mutual, 1).unwrap().is_empty());
+        assert!(decode(&vectors, None, &Candidates::default(), Decoding::Mutual, 1).unwrap().is_empty());
     }
 }

@@ -52,6 +52,6 @@ pub struct Pair {
     pub left: u32,
     /// Right id.
     pub right: u32,
-    /// CSLS score; higher is nearer.
+    /// CSLS score and what evidence adds; higher is nearer.
     pub score: f32,
 }

@@ -3,6 +3,7 @@
 use tch::{TchError, Tensor};
 
 use crate::eval::csls::hubness;
+use crate::evidence::Between;
 
 /// Left rows compared at once.
 const BLOCK: i64 = 1024;
@@ -32,11 +33,11 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Compares `[n, d]` with `[m, d]`, rows of unit length.
+    /// Compares `[n, d]` with `[m, d]`, rows of unit length, by CSLS and the evidence between them.
     ///
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
-    pub fn between(left: &Tensor, right: &Tensor, k: usize) -> Result<Self, TchError> {
+    pub fn between(left: &Tensor, right: &Tensor, evidence: Option<&Between>, k: usize) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (left, right) = (left.detach(), right.detach().tr());
         let [row_mean, column_mean] = hubness(&left, &right, k, None)?;
@@ -46,6 +47,7 @@ impl Neighbours {
         for (start, cosines) in blocks(&left, &right) {
             let rows = row_mean.narrow(0, start, cosines.size()[0]);
             let csls = cosines * 2.0 - rows.unsqueeze(1) - &column_mean;
+            let csls = evidence.map_or_else(|| Ok(csls.shallow_clone()), |evidence| evidence.add_to(&csls, start))?;
             let (score, position) = csls.f_topk(kept, 1, true, true)?;
             scores.extend(Vec::<f32>::try_from(score.flatten(0, 1))?);
             rights.extend(Vec::<i64>::try_from(position.flatten(0, 1))?);
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn blocks_find_what_the_whole_matrix_shows() {
         let (left, right) = (unit(2500, 1), unit(70, 2));
-        let near = Neighbours::between(&left, &right, 3).unwrap();
+        let near = Neighbours::between(&left, &right, None, 3).unwrap();
         let whole = plainly(&left, &right, 3);
         let first = |scores: &mut dyn Iterator<Item = f64>| {
             scores.enumerate().fold((0, f64::MIN), |best, (at, score)| if score > best.1 { (at, score) } else { best })
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn fewer_vectors_than_neighbours_are_no_trouble() {
-        let near = Neighbours::between(&unit(1, 1), &unit(2, 2), 10).unwrap();
+        let near = Neighbours::between(&unit(1, 1), &unit(2, 2), None, 10).unwrap();
         assert_eq!((near.nearest().count(), near.candidates().len(), near.mutual().count()), (1, 2, 1));
     }
 }

@@ -1,12 +1,13 @@
 //! Ranks by counting, block by block: O(N · block) memory, both directions from the same products, on either device.
 //!
 //! The score of (i, j) is 2·cos − r(i) − c(j) under CSLS, r and c being the mean cosine to the k nearest of the other side;
-//! without it the cosine alone. Link i's counterpart of left row i is right row i.
+//! without it the cosine alone. Evidence is added to either. Link i's counterpart of left row i is right row i.
 
 use tch::{Kind, TchError, Tensor};
 
 use super::csls::{BLOCK, hubness};
 use super::{Directions, EvalConfig, Figures};
+use crate::evidence::Between;
 
 /// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
 const KEPT: i64 = 512 << 20;
@@ -21,12 +22,17 @@ pub struct Ranks {
 }
 
 /// The figures of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the
-/// other.
+/// other, and of the evidence between them.
 ///
 /// # Errors
 /// If libtorch refuses, for instance for want of memory.
-pub fn rank(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Directions, TchError> {
-    let ranks = ranks(left, right, config)?;
+pub fn rank(
+    left: &Tensor,
+    right: &Tensor,
+    evidence: Option<&Between>,
+    config: EvalConfig,
+) -> Result<Directions, TchError> {
+    let ranks = ranks(left, right, evidence, config)?;
     Ok(Directions {
         left_to_right: Figures::of(&ranks.left_to_right),
         right_to_left: Figures::of(&ranks.right_to_left),
@@ -37,12 +43,12 @@ pub fn rank(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Directi
 ///
 /// # Errors
 /// If libtorch refuses, for instance for want of memory.
-pub fn ranks(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Ranks, TchError> {
+pub fn ranks(left: &Tensor, right: &Tensor, evidence: Option<&Between>, config: EvalConfig) -> Result<Ranks, TchError> {
     if left.size()[0] == 0 {
         return Ok(Ranks::default());
     }
     let _no_grad = tch::no_grad_guard();
-    let scorer = Scorer::new(left, right, config)?;
+    let scorer = Scorer::new(left, right, evidence, config)?;
     let links = left.size()[0];
     let gold = scorer.gold(left, right)?;
     let mut rows = Vec::new();
@@ -62,7 +68,8 @@ pub fn ranks(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Ranks,
 }
 
 /// Scores any block of left rows against all right rows.
-struct Scorer {
+struct Scorer<'a> {
+    evidence: Option<&'a Between<'a>>,
     left: Tensor,
     /// `[d, n]`.
     right: Tensor,
@@ -72,15 +79,20 @@ struct Scorer {
     kept: Option<Tensor>,
 }
 
-impl Scorer {
-    fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
+impl<'a> Scorer<'a> {
+    fn new(
+        left: &Tensor,
+        right: &Tensor,
+        evidence: Option<&'a Between<'a>>,
+        config: EvalConfig,
+    ) -> Result<Self, TchError> {
         let (left, right) = (left.detach(), right.detach().tr());
         let links = left.size()[0];
         let kept = (config.csls && links * links * 4 <= KEPT)
             .then(|| Tensor::f_empty([links, links], (left.kind(), left.device())))
             .transpose()?;
         let hubness = if config.csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
-        Ok(Self { left, right, hubness, kept })
+        Ok(Self { evidence, left, right, hubness, kept })
     }
 
     fn block(&self, start: i64, height: i64) -> Result<Tensor, TchError> {
@@ -88,19 +100,27 @@ impl Scorer {
             Some(kept) => kept.narrow(0, start, height),
             None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
         };
-        Ok(match &self.hubness {
+        let scores = match &self.hubness {
             Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
             None => cosines,
-        })
+        };
+        match self.evidence {
+            Some(evidence) => evidence.add_to(&scores, start),
+            None => Ok(scores),
+        }
     }
 
     /// `[n]`, the score of each link.
     fn gold(&self, left: &Tensor, right: &Tensor) -> Result<Tensor, TchError> {
         let cosines = left.unsqueeze(1).f_bmm(&right.unsqueeze(2))?.f_view([-1])?;
-        Ok(match &self.hubness {
+        let scores = match &self.hubness {
             Some([rows, columns]) => cosines * 2.0 - rows - columns,
             None => cosines,
-        })
+        };
+        match self.evidence {
+            Some(evidence) => scores.f_add(&evidence.of_links(left.device())),
+            None => Ok(scores),
+        }
     }
 }
 
@@ -124,7 +144,7 @@ mod tests {
             let recorded = Recorded::read(&name);
             let normalised = |name: &str| crate::loss::similarity::normalise(&recorded.get(name));
             let config = EvalConfig { csls: true, csls_k: k };
-            let found = rank(&normalised("left"), &normalised("right"), config).unwrap();
+            let found = rank(&normalised("left"), &normalised("right"), None, config).unwrap();
             let of = &meta["evaluation"][format!("csls_k={k}")];
             for (direction, found) in [("left_to_right", found.left_to_right), ("right_to_left", found.right_to_left)] {
                 let all = [
@@ -145,7 +165,7 @@ mod tests {
     #[test]
     fn blocks_count_what_the_whole_matrix_shows() {
         let (left, right) = (unit(2100, 1), unit(2100, 2));
-        let found = ranks(&left, &right, EvalConfig { csls: false, csls_k: 3 }).unwrap();
+        let found = ranks(&left, &right, None, EvalConfig { csls: false, csls_k: 3 }).unwrap();
         let whole = left.matmul(&right.tr());
         let own = whole.diagonal(0, 0, 1);
         let rows = whole.ge_tensor(&own.unsqueeze(1)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn a_tie_counts_against_us() {
         let same = Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0]]);
-        let found = ranks(&same, &same, EvalConfig { csls: true, csls_k: 1 }).unwrap();
+        let found = ranks(&same, &same, None, EvalConfig { csls: true, csls_k: 1 }).unwrap();
         assert_eq!(found.left_to_right, [2, 2, 1]);
         assert_eq!(found.right_to_left, [2, 2, 1]);
     }

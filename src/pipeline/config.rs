@@ -10,6 +10,7 @@ use super::ConfigError;
 use crate::align::AlignConfig;
 use crate::device::Wanted;
 use crate::eval::EvalConfig;
+use crate::evidence::EvidenceConfig;
 use crate::inputs::InputsConfig;
 use crate::model::ModelConfig;
 use crate::train::TrainConfig;
@@ -36,6 +37,8 @@ pub struct Config {
     pub train: TrainConfig,
     /// Self-training on mutual nearest neighbours.
     pub pseudo_labels: PseudoLabelsConfig,
+    /// What besides the vectors tells counterparts.
+    pub evidence: EvidenceConfig,
     /// Ranking.
     pub evaluate: EvalConfig,
     /// Decoding.

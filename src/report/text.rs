@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::eval::Directions;
 use crate::train::run::{Summary, Tested};
 
 /// The figures as lines of text.
@@ -21,8 +22,14 @@ pub fn summary(summary: &Summary) -> String {
 }
 
 fn rows(text: &mut String, name: &str, tested: Tested) {
-    let both = [("left → right", tested.test.left_to_right), ("right → left", tested.test.right_to_left)];
-    for (direction, f) in both {
+    directions(text, name, tested.test);
+    if let Some(alone) = tested.vectors_alone {
+        directions(text, " vectors alone", alone);
+    }
+}
+
+fn directions(text: &mut String, name: &str, figures: Directions) {
+    for (direction, f) in [("left → right", figures.left_to_right), ("right → left", figures.right_to_left)] {
         let _ = writeln!(
             text,
             "{name:<18} {direction:<14} {:>7.4} {:>7.4} {:>7.4} {:>9.2} {:>7.4}",

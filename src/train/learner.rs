@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 use super::TrainError;
 use super::step::{EpochLosses, StepConfig, Trainer};
 use crate::eval::{self, Directions};
+use crate::evidence::Evidence;
 use crate::inputs::Inputs;
 use crate::inputs::links::Link;
 use crate::loss::similarity::normalise;
@@ -55,16 +56,17 @@ pub(super) struct Learner {
     randomness: Randomness,
     shuffle: bool,
     eval: eval::EvalConfig,
+    evidence: Option<Evidence>,
     device: Device,
 }
 
 impl Learner {
     /// A freshly initialised model over the inputs.
-    pub(super) fn new(config: &Config, inputs: Inputs, device: Device) -> Self {
+    pub(super) fn new(config: &Config, inputs: Inputs, evidence: Option<Evidence>, device: Device) -> Self {
         let randomness = Randomness::Seeded(config.run.seed);
         let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
         let trainer = Trainer::new(model, StepConfig::new(&config.loss, &config.train), randomness);
-        Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, device }
+        Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, evidence, device }
     }
 
     /// Starts from the parameters of a file instead of drawn ones.
@@ -84,24 +86,42 @@ impl Learner {
         EpochLoss { losses: self.trainer.epoch(epoch as u64, &links) }
     }
 
-    fn joint(&self, ids: &[i64]) -> (Tensor, PerModality<f64>) {
-        let embeddings = self.trainer.model.embeddings(&Tensor::from_slice(ids).to_device(self.device));
+    fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {
+        let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+        let embeddings = self.trainer.model.embeddings(&Tensor::from_slice(&ids).to_device(self.device));
         (normalise(&embeddings.joint()), embeddings.weights)
+    }
+
+    /// What the seeds show about attribute values.
+    pub(super) fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
     }
 
     /// One joint vector of unit length per entity, `[N, d]`.
     pub(super) fn vectors(&self) -> Tensor {
-        let entities = self.trainer.model.inputs().entities;
+        let entities = self.trainer.model.inputs().entities as u32;
         self.joint(&(0..entities).collect::<Vec<_>>()).0
     }
 
     /// Figures of some links, and the weights of the modalities.
     pub(super) fn evaluate(&self, links: &[Link]) -> Result<(Directions, PerModality<f64>), TrainError> {
-        let side = |side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>();
-        let both = [side(0), side(1)].concat();
-        let (vectors, weights) = self.joint(&both);
-        let half = links.len() as i64;
-        Ok((eval::rank(&vectors.narrow(0, 0, half), &vectors.narrow(0, half, half), self.eval)?, weights))
+        let (vectors, weights) = self.joint(&sides(links).concat());
+        Ok((self.rank(links, &vectors, self.evidence())?, weights))
+    }
+
+    /// Figures of some links, and, where there is evidence, those of the vectors alone.
+    pub(super) fn test(&self, links: &[Link]) -> Result<(Directions, Option<Directions>), TrainError> {
+        let (vectors, _) = self.joint(&sides(links).concat());
+        let alone = self.evidence.is_some().then(|| self.rank(links, &vectors, None)).transpose()?;
+        Ok((self.rank(links, &vectors, self.evidence())?, alone))
+    }
+
+    /// `vectors` is `[2n, d]`: the left entities of the links, then the right ones.
+    fn rank(&self, links: &[Link], vectors: &Tensor, evidence: Option<&Evidence>) -> Result<Directions, TrainError> {
+        let [left, right] = sides(links);
+        let evidence = evidence.map(|evidence| evidence.between(&left, &right));
+        let [lefts, rights] = [0, 1].map(|side| vectors.narrow(0, side * links.len() as i64, links.len() as i64));
+        Ok(eval::rank(&lefts, &rights, evidence.as_ref(), self.eval)?)
     }
 
     /// Everything that must survive a kill, by name.
@@ -132,6 +152,11 @@ impl Learner {
         estimator_optimiser.restore(under(ESTIMATOR_OPTIMISER), &model.estimator_parameters, path)?;
         Ok(())
     }
+}
+
+/// The left and the right entities of links.
+fn sides(links: &[Link]) -> [Vec<u32>; 2] {
+    [0, 1].map(|side: usize| links.iter().map(|link| link[side]).collect())
 }
 
 /// What the names of a checkpoint's tensors begin with.

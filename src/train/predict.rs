@@ -13,6 +13,7 @@ use super::pseudo_labels::Unlinked;
 use super::run::{Material, Model, Reopened};
 use crate::align::{self, Calibration, Candidates, Decoding, Format, Predictions, Wanted, WriteError};
 use crate::device;
+use crate::evidence::Evidence;
 use crate::inputs::Links;
 
 /// What can stop a prediction.
@@ -59,22 +60,36 @@ pub fn predict(
     let run = Reopened::open(run, store)?;
     let device = device::choose(run.config.run.device).map_err(TrainError::from)?;
     let material = Material::of(&run.store, &run.config, device, observer)?;
-    let Material { inputs, links, structure } = material;
-    let mut model = Model::on(&run.folder, inputs, &run.config, device);
+    let Material { inputs, links, structure, evidence } = material;
+    let mut model = Model::on(&run.folder, inputs, evidence, &run.config, device);
     model.load(run.config.train.protocol.counts())?;
-    let vectors = model.vectors();
+    let scored = Scored { vectors: &model.vectors(), evidence: model.evidence(), csls_k: run.config.align.csls_k };
     let among = candidates(&structure, &links, wish.entities.unwrap_or(run.config.align.entities));
     if among.left.is_empty() || among.right.is_empty() {
         observer
             .on(Event::Note("every entity of one side has a link already: nothing to predict (see --entities unseen)"));
     }
-    let (decoding, k) = (wish.decoding.unwrap_or(run.config.align.decoding), run.config.align.csls_k);
-    let pairs = align::decode(&vectors, &among, decoding, k).map_err(TrainError::from)?;
-    let calibration = calibration(&vectors, &links, &among, k)?;
+    let decoding = wish.decoding.unwrap_or(run.config.align.decoding);
+    let pairs = scored.decode(&among, decoding)?;
+    let calibration = calibration(scored, &links, &among)?;
     let uris = run.store.uris().map_err(TrainError::from)?;
     let predictions = Predictions { pairs: &pairs, calibration, uris: &uris, graphs: run.store.graph_names() };
     align::write(out, predictions)?;
     Ok(pairs.len())
+}
+
+/// What scores pairs of entities.
+#[derive(Clone, Copy)]
+struct Scored<'a> {
+    vectors: &'a Tensor,
+    evidence: Option<&'a Evidence>,
+    csls_k: usize,
+}
+
+impl Scored<'_> {
+    fn decode(self, among: &Candidates, decoding: Decoding) -> Result<Vec<align::Pair>, TrainError> {
+        Ok(align::decode(self.vectors, self.evidence, among, decoding, self.csls_k)?)
+    }
 }
 
 fn candidates(structure: &Structure, links: &Links, wanted: Wanted) -> Candidates {
@@ -87,12 +102,7 @@ fn candidates(structure: &Structure, links: &Links, wanted: Wanted) -> Candidate
 }
 
 /// Held-out links among the candidates tell how often a score is right.
-fn calibration(
-    vectors: &Tensor,
-    links: &Links,
-    among: &Candidates,
-    k: usize,
-) -> Result<Option<Calibration>, TrainError> {
+fn calibration(scored: Scored, links: &Links, among: &Candidates) -> Result<Option<Calibration>, TrainError> {
     let truth: HashMap<u32, u32> = links.validation.iter().map(|[left, right]| (*left, *right)).collect();
     if truth.is_empty() {
         return Ok(None);
@@ -104,7 +114,7 @@ fn calibration(
         side.sort_unstable();
         side.dedup();
     }
-    let pairs = align::decode(vectors, &crowd, Decoding::Greedy, k)?;
+    let pairs = scored.decode(&crowd, Decoding::Greedy)?;
     let scored = pairs.iter().filter_map(|pair| Some((pair.score, *truth.get(&pair.left)? == pair.right)));
     Ok(Calibration::fit(&scored.collect::<Vec<_>>()))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::align::neighbours::Neighbours;
+use crate::evidence::Evidence;
 use crate::inputs::links::Link;
 
 /// When pseudo-labels are looked for, and which are believed.
@@ -54,11 +55,16 @@ impl Unlinked {
 /// One round: the pairs of unlinked entities that are each other's nearest neighbour now. They replace the pairs of the
 /// round before, so a pair that is no longer mutual is dropped.
 ///
-/// `vectors` is `[N, d]`, one joint vector per entity, of unit length.
+/// `vectors` is `[N, d]`, one joint vector per entity, of unit length; evidence is learnt from the seeds alone.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn round(vectors: &Tensor, unlinked: &Unlinked, config: &PseudoLabelsConfig) -> Result<Vec<Link>, tch::TchError> {
+pub fn round(
+    vectors: &Tensor,
+    evidence: Option<&Evidence>,
+    unlinked: &Unlinked,
+    config: &PseudoLabelsConfig,
+) -> Result<Vec<Link>, tch::TchError> {
     if unlinked.left.is_empty() || unlinked.right.is_empty() {
         return Ok(Vec::new());
     }
@@ -66,7 +72,9 @@ pub fn round(vectors: &Tensor, unlinked: &Unlinked, config: &PseudoLabelsConfig)
         let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         vectors.f_index_select(0, &Tensor::from_slice(&ids).to_device(vectors.device()))
     };
-    let near = Neighbours::between(&rows(&unlinked.left)?, &rows(&unlinked.right)?, config.csls_k)?;
+    let evidence = evidence.map(|evidence| evidence.between(&unlinked.left, &unlinked.right));
+    let [left, right] = [rows(&unlinked.left)?, rows(&unlinked.right)?];
+    let near = Neighbours::between(&left, &right, evidence.as_ref(), config.csls_k)?;
     let mutual = near.mutual().filter(|pair| f64::from(pair.score) >= config.least_score);
     Ok(mutual.map(|pair| [unlinked.left[pair.left], unlinked.right[pair.right]]).collect())
 }
@@ -94,16 +102,16 @@ mod tests {
         let unlinked = Unlinked::of(3, 6, &[[0, 3]]);
         assert_eq!(unlinked, Unlinked { left: vec![1, 2], right: vec![4, 5] });
         let apart = vectors(&[[1., 0.], [1., 0.], [0., 1.], [1., 0.], [1., 0.], [0., 1.]]);
-        assert_eq!(round(&apart, &unlinked, &CONFIG).unwrap(), [[1, 4], [2, 5]]);
+        assert_eq!(round(&apart, None, &unlinked, &CONFIG).unwrap(), [[1, 4], [2, 5]]);
         let crossed = vectors(&[[1., 0.], [1., 0.], [0., 1.], [1., 0.], [0., 1.], [1., 0.]]);
-        assert_eq!(round(&crossed, &unlinked, &CONFIG).unwrap(), [[1, 5], [2, 4]]);
+        assert_eq!(round(&crossed, None, &unlinked, &CONFIG).unwrap(), [[1, 5], [2, 4]]);
         let unsure = PseudoLabelsConfig { least_score: 10.0, ..CONFIG };
-        assert!(round(&apart, &unlinked, &unsure).unwrap().is_empty());
+        assert!(round(&apart, None, &unlinked, &unsure).unwrap().is_empty());
     }
 
     #[test]
     fn without_unlinked_entities_there_are_no_pairs() {
         let unlinked = Unlinked::of(1, 2, &[[0, 1]]);
-        assert!(round(&vectors(&[[1., 0.], [1., 0.]]), &unlinked, &CONFIG).unwrap().is_empty());
+        assert!(round(&vectors(&[[1., 0.], [1., 0.]]), None, &unlinked, &CONFIG).unwrap().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use super::run_folder::{self, Existing, Identity, RunFolder, now};
 use super::session::Session;
 use crate::device;
 use crate::eval::Directions;
+use crate::evidence::Evidence;
 use crate::inputs::{self, Inputs, Links, links};
 use crate::pipeline::Config;
 use crate::report::{self, Page};
@@ -46,6 +47,9 @@ pub struct Tested {
     pub epochs: usize,
     /// Figures on the test links.
     pub test: Directions,
+    /// Those of the vectors alone, where evidence was added to them.
+    #[serde(default)]
+    pub vectors_alone: Option<Directions>,
 }
 
 impl Summary {
@@ -70,8 +74,8 @@ pub fn train(
     device::keep_freed_memory();
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
-    let Material { inputs, links, structure } = material;
-    let mut learner = Learner::new(config, inputs, device);
+    let Material { inputs, links, structure, evidence } = material;
+    let mut learner = Learner::new(config, inputs, evidence, device);
     if !config.train.initial.as_os_str().is_empty() && !resumes(&path, existing) {
         learner.start_from(&config.train.initial)?;
     }
@@ -113,6 +117,8 @@ pub struct Material {
     pub links: Links,
     /// The decoded structure.
     pub structure: Structure,
+    /// What the seeds show about attribute values, if that is wanted.
+    pub evidence: Option<Evidence>,
 }
 
 impl Material {
@@ -138,7 +144,16 @@ impl Material {
         }
         let options = (config.model.precision.kind(), device);
         let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, options, observer)?;
-        Ok(Self { inputs, links, structure })
+        let evidence = if config.evidence.values {
+            Evidence::learn(&store.pair()?, &links.train, config.evidence.weight)
+        } else {
+            None
+        };
+        if let Some(evidence) = &evidence {
+            let pairs = evidence.attribute_pairs();
+            observer.on(Event::Note(&format!("{pairs} pairs of attributes say the same: their values are evidence")));
+        }
+        Ok(Self { inputs, links, structure, evidence })
     }
 }
 
@@ -151,8 +166,14 @@ pub struct Model<'a> {
 
 impl<'a> Model<'a> {
     /// The model of a run, its parameters still to be loaded.
-    pub fn on(folder: &'a RunFolder, inputs: Inputs, config: &Config, device: Device) -> Self {
-        Self { folder, learner: Learner::new(config, inputs, device), device }
+    pub fn on(
+        folder: &'a RunFolder,
+        inputs: Inputs,
+        evidence: Option<Evidence>,
+        config: &Config,
+        device: Device,
+    ) -> Self {
+        Self { folder, learner: Learner::new(config, inputs, evidence, device), device }
     }
 
     /// Loads a checkpoint.
@@ -174,9 +195,15 @@ impl<'a> Model<'a> {
         self.learner.vectors()
     }
 
+    /// What the seeds show about attribute values.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        self.learner.evidence()
+    }
+
     fn tested(&mut self, name: &str, links: &Links) -> Result<Tested, TrainError> {
         let epochs = self.load(name)?.epochs;
-        Ok(Tested { epochs, test: self.learner.evaluate(&links.test)?.0 })
+        let (test, vectors_alone) = self.learner.test(&links.test)?;
+        Ok(Tested { epochs, test, vectors_alone })
     }
 
     /// Ranks the test links with the best and the last checkpoint; writes `result.json` and the report.
@@ -242,7 +269,7 @@ impl Reopened {
     pub fn evaluate(&self, observer: &dyn Observer) -> Result<Summary, TrainError> {
         let device = device::choose(self.config.run.device)?;
         let material = Material::of(&self.store, &self.config, device, observer)?;
-        let mut model = Model::on(&self.folder, material.inputs, &self.config, device);
+        let mut model = Model::on(&self.folder, material.inputs, material.evidence, &self.config, device);
         let state = model.load("last").or_else(|_| model.load("best"))?;
         model.finish(&self.config, &material.links, &state, &self.store.fingerprint())
     }
@@ -259,12 +286,15 @@ fn write_report(folder: &RunFolder, config: &Config, summary: &Summary) -> Resul
         ("humea", identity.humea),
         ("seconds of training", format!("{:.1}", summary.seconds)),
     ];
-    let result = |name: &str, tested: Tested| (format!("{name} (epoch {})", tested.epochs), tested.test);
+    let results = [("best", summary.best), ("last", summary.last)].into_iter().flat_map(|(name, tested)| {
+        let alone = tested.vectors_alone.map(|figures| (format!("{name}, vectors alone"), figures));
+        [(format!("{name} (epoch {})", tested.epochs), tested.test)].into_iter().chain(alone)
+    });
     let page = Page {
         title: folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         facts: facts.map(|(name, fact)| (name.to_owned(), fact)).into(),
         protocol: summary.protocol.describe().to_owned(),
-        results: vec![result("best", summary.best), result("last", summary.last)],
+        results: results.collect(),
         expected: config.expected.describe(),
         lines: report::read(&folder.metrics())?,
         config: config.to_toml().unwrap_or_default(),

@@ -125,7 +125,8 @@ impl<'a> Session<'a> {
         let mut links = self.training.at(epochs as u64, || self.learner.vectors()).to_vec();
         if self.config.pseudo_labels.due(epochs) {
             let vectors = self.learner.vectors();
-            self.pseudo = pseudo_labels::round(&vectors, &self.unlinked, &self.config.pseudo_labels)?;
+            self.pseudo =
+                pseudo_labels::round(&vectors, self.learner.evidence(), &self.unlinked, &self.config.pseudo_labels)?;
         }
         links.extend(&self.pseudo);
         Ok(links)

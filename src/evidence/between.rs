@@ -1,0 +1,129 @@
+//! Evidence between some entities of the left graph and some of the right, row by row: O(N) memory.
+
+use std::slice::from_ref;
+
+use tch::{Device, TchError, Tensor};
+
+use super::Evidence;
+use super::rules::Rule;
+use super::values::range;
+
+/// The evidence between the entities of two lists; a row for each left one, a column for each right one.
+pub struct Between<'a> {
+    evidence: &'a Evidence,
+    left: &'a [u32],
+    right: &'a [u32],
+    /// For each right column of the evidence the values of the listed entities, ascending, with their place in the list.
+    values: Vec<Vec<(f64, u32)>>,
+}
+
+impl<'a> Between<'a> {
+    pub(super) fn new(evidence: &'a Evidence, left: &'a [u32], right: &'a [u32]) -> Self {
+        let mut values = vec![Vec::new(); evidence.right.columns.len()];
+        for (place, id) in right.iter().enumerate() {
+            for entry in evidence.right.of_entity((id - evidence.first_right) as usize).flatten() {
+                values[entry.column as usize].push((entry.value, place as u32));
+            }
+        }
+        for column in &mut values {
+            column.sort_unstable_by(|(a, one), (b, other)| a.total_cmp(b).then(one.cmp(other)));
+        }
+        Self { evidence, left, right, values }
+    }
+
+    /// Adds the evidence of the rows from `start` on to their scores `[rows, m]`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn add_to(&self, scores: &Tensor, start: i64) -> Result<Tensor, TchError> {
+        let (rows, columns) = scores.size2()?;
+        let (mut places, mut nats) = (Vec::new(), Vec::new());
+        let mut row = Row::of(self.right.len());
+        for at in 0..rows {
+            self.add_row((start + at) as usize, &mut row);
+            for (place, worth) in row.drain() {
+                places.push(at * columns + i64::from(place));
+                nats.push(worth * self.evidence.weight);
+            }
+        }
+        let [places, nats] =
+            [Tensor::from_slice(&places), Tensor::from_slice(&nats)].map(|t| t.to_device(scores.device()));
+        scores.f_reshape([-1])?.f_index_add(0, &places, &nats)?.f_view([rows, columns])
+    }
+
+    /// `[n]`, the evidence of each link; row i of one list belongs to row i of the other.
+    pub fn of_links(&self, device: Device) -> Tensor {
+        let of_link = |(left, right)| {
+            let mut row = Row::of(1);
+            Self::new(self.evidence, from_ref(left), from_ref(right)).add_row(0, &mut row);
+            row.drain().map(|(_, nats)| nats * self.evidence.weight).sum::<f32>()
+        };
+        let each: Vec<f32> = self.left.iter().zip(self.right).map(of_link).collect();
+        Tensor::from_slice(&each).to_device(device)
+    }
+
+    /// What the left entity at a place of its list has in common with each right one.
+    fn add_row(&self, at: usize, row: &mut Row) {
+        for values in self.evidence.left.of_entity(self.left[at] as usize) {
+            for rule in &self.evidence.rules[values[0].column as usize] {
+                for entry in values {
+                    self.add_value(entry.value * rule.scale, rule, row);
+                }
+            }
+            row.settle();
+        }
+    }
+
+    /// The right entities whose value under a rule agrees with this one.
+    fn add_value(&self, value: f64, rule: &Rule, row: &mut Row) {
+        let column = &self.evidence.right.columns[rule.right as usize];
+        let listed = &self.values[rule.right as usize];
+        for (tolerance, nats) in column.axis.tolerances(value).into_iter().zip(rule.weights(value, column)) {
+            if nats > 0.0 {
+                for (_, place) in &listed[range(listed, value, tolerance, |(other, _)| *other)] {
+                    row.at_least(*place, nats);
+                }
+            }
+        }
+    }
+}
+
+/// One row of evidence, as far as it is not zero.
+struct Row {
+    /// What the attributes so far are worth together, and the one under way alone.
+    worth: Vec<[f32; 2]>,
+    touched: Vec<u32>,
+    under_way: Vec<u32>,
+}
+
+impl Row {
+    fn of(columns: usize) -> Self {
+        Self { worth: vec![[0.0; 2]; columns], touched: Vec::new(), under_way: Vec::new() }
+    }
+
+    /// The attribute under way is worth at least so much there.
+    fn at_least(&mut self, place: u32, worth: f32) {
+        let now = &mut self.worth[place as usize][1];
+        if *now == 0.0 {
+            self.under_way.push(place);
+        }
+        *now = now.max(worth);
+    }
+
+    /// The attribute is done.
+    fn settle(&mut self) {
+        for place in self.under_way.drain(..) {
+            let [sum, now] = &mut self.worth[place as usize];
+            if *sum == 0.0 {
+                self.touched.push(place);
+            }
+            *sum += std::mem::take(now);
+        }
+    }
+
+    /// What is not zero, leaving the row empty.
+    fn drain(&mut self) -> impl Iterator<Item = (u32, f32)> {
+        let worth = &mut self.worth;
+        self.touched.drain(..).map(|place| (place, std::mem::take(&mut worth[place as usize][0])))
+    }
+}
