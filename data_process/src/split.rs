@@ -57,6 +57,12 @@ impl TryFrom<f64> for Rate {
     }
 }
 
+impl From<Rate> for Share {
+    fn from(rate: Rate) -> Self {
+        Self(rate.0)
+    }
+}
+
 impl TryFrom<f64> for Share {
     type Error = ShareError;
 

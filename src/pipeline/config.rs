@@ -122,6 +122,12 @@ impl From<Rate> for split::Rate {
     }
 }
 
+impl From<Rate> for split::Share {
+    fn from(rate: Rate) -> Self {
+        rate.0.into()
+    }
+}
+
 /// The figures a run must reach; `nan` where none is published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

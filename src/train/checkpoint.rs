@@ -80,12 +80,13 @@ impl Checkpoint {
         let state = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
         let mut checkpoint = Self { state, ..Self::default() };
         for (name, view) in SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?.tensors() {
+            let wrong = |message: String| damaged(format!("{name}: {message}"));
             match name.as_str() {
-                TRAINING => checkpoint.training = links_of(&view),
-                PSEUDO => checkpoint.pseudo = links_of(&view),
+                TRAINING => checkpoint.training = links_of(&view).map_err(wrong)?,
+                PSEUDO => checkpoint.pseudo = links_of(&view).map_err(wrong)?,
                 _ => {
-                    let tensor = tensor_of(&view).map_err(|message| damaged(format!("{name}: {message}")))?;
-                    checkpoint.tensors.insert(name, tensor.to_device(device));
+                    let tensor = tensor_of(&view).map_err(wrong)?.to_device(device);
+                    checkpoint.tensors.insert(name, tensor);
                 }
             }
         }
@@ -135,9 +136,12 @@ fn tensor_of(view: &TensorView<'_>) -> Result<Tensor, String> {
     Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|error| error.to_string())
 }
 
-fn links_of(view: &TensorView<'_>) -> Vec<Link> {
+fn links_of(view: &TensorView<'_>) -> Result<Vec<Link>, String> {
+    if (view.dtype(), view.shape().get(1)) != (Dtype::U32, Some(&2)) {
+        return Err(format!("{:?} {:?} are no links", view.dtype(), view.shape()));
+    }
     let id = |bytes: &[u8]| bytes.iter().rev().fold(0_u32, |id, byte| id << 8 | u32::from(*byte));
-    view.data().chunks_exact(8).map(|pair| [id(&pair[..4]), id(&pair[4..])]).collect()
+    Ok(view.data().chunks_exact(8).map(|pair| [id(&pair[..4]), id(&pair[4..])]).collect())
 }
 
 #[cfg(test)]

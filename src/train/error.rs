@@ -88,7 +88,7 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// A file of a run folder is not what it must be.
-    #[error("{path} is damaged: {message}", path = path.display())]
+    #[error("{path} is damaged: {message}; restore it from a copy, or train anew with --overwrite", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -27,15 +27,15 @@ impl EpochLoss {
         self.losses.total
     }
 
-    /// What is not a number any more, and its value.
+    /// What is not a finite number any more, and its value; a modality's part rather than a sum it has spoilt.
     pub(super) fn diverged(&self) -> Option<(String, f64)> {
-        let modality = self.losses.diverged()?;
-        let parts = self.parts();
-        let culprit = parts.into_iter().find(|(name, value)| {
-            !value.is_finite() && modality.is_none_or(|modality| name.ends_with(&format!("/{modality}")))
-        });
-        let (name, value) = culprit.unwrap_or(("total".to_owned(), self.losses.total));
-        Some((modality.map_or_else(|| format!("the loss ({name})"), |m| format!("modality {m} ({name})")), value))
+        let (name, value) = self
+            .parts()
+            .into_iter()
+            .filter(|(_, value)| !value.is_finite())
+            .max_by_key(|(name, _)| name.contains('/'))?;
+        let culprit = name.split_once('/').map(|(_, modality)| format!("modality {modality} ({name})"));
+        Some((culprit.unwrap_or_else(|| format!("the loss ({name})")), value))
     }
 
     /// The parts by name.

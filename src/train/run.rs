@@ -130,10 +130,9 @@ impl Material {
         let structure = store.structure()?;
         let split = &config.split;
         let held_out = match config.train.protocol {
-            Protocol::Validation => split.validation.get(),
-            Protocol::Last | Protocol::BestOnTest => 0.0,
+            Protocol::Validation => split.validation.into(),
+            Protocol::Last | Protocol::BestOnTest => Share::default(),
         };
-        let held_out = Share::try_from(held_out).unwrap_or_default();
         let mut links = if split.file.as_os_str().is_empty() {
             Links::split(&structure, split.seed, split.rate.into(), held_out)?
         } else {
@@ -270,7 +269,9 @@ impl Reopened {
         let device = device::choose(self.config.run.device)?;
         let material = Material::of(&self.store, &self.config, device, observer)?;
         let mut model = Model::on(&self.folder, material.inputs, material.evidence, &self.config, device);
-        let state = model.load("last").or_else(|_| model.load("best"))?;
+        // A run that was killed early may have been evaluated before its first `last`.
+        let last = self.folder.checkpoint("last").exists();
+        let state = model.load(if last { "last" } else { "best" })?;
         model.finish(&self.config, &material.links, &state, &self.store.fingerprint())
     }
 }

@@ -97,16 +97,6 @@ pub struct EpochLosses {
     pub estimator: f64,
 }
 
-impl EpochLosses {
-    /// The first part that is not a finite number: a modality, or `None` for the loss as a whole.
-    pub fn diverged(&self) -> Option<Option<Modality>> {
-        let bad = |value: &Option<f64>| value.is_some_and(|v| !v.is_finite());
-        let parts = self.contrastive.iter().chain(self.distillation.iter());
-        let culprit = parts.into_iter().find(|(_, value)| bad(value)).map(|(modality, _)| modality);
-        if culprit.is_some() || !self.total.is_finite() { Some(culprit) } else { None }
-    }
-}
-
 /// The training list's entities, gathered once for as long as the list keeps its entities.
 #[derive(Debug)]
 struct Gathered {
@@ -264,7 +254,7 @@ impl Trainer {
 
     /// Rows of one side's entities among the gathered ones, for every link.
     fn positions(&self, links: &[[u32; 2]], side: usize, gathered: &Gathered) -> Tensor {
-        let at = |link: &[u32; 2]| gathered.entities.binary_search(&link[side]).unwrap_or_default() as i64;
+        let at = |link: &[u32; 2]| gathered.entities.partition_point(|entity| *entity < link[side]) as i64;
         Tensor::from_slice(&links.iter().map(at).collect::<Vec<_>>()).to_device(self.device())
     }
 
