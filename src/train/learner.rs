@@ -27,13 +27,11 @@ impl EpochLoss {
         self.losses.total
     }
 
-    /// What is not a finite number any more, and its value; a modality's part rather than a sum it has spoilt.
+    /// What is not a finite number any more, and its value; a modality's part rather than a sum it has spoilt. The
+    /// estimators spoil the next epoch's parts, which say more.
     pub(super) fn diverged(&self) -> Option<(String, f64)> {
-        let (name, value) = self
-            .parts()
-            .into_iter()
-            .filter(|(_, value)| !value.is_finite())
-            .max_by_key(|(name, _)| name.contains('/'))?;
+        let spoilt = self.parts().into_iter().filter(|(name, value)| name != "estimator" && !value.is_finite());
+        let (name, value) = spoilt.max_by_key(|(name, _)| name.contains('/'))?;
         let culprit = name.split_once('/').map(|(_, modality)| format!("modality {modality} ({name})"));
         Some((culprit.unwrap_or_else(|| format!("the loss ({name})")), value))
     }
