@@ -84,7 +84,7 @@ fn evaluation(criterion: &mut Criterion) {
     let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([2000, 6 * WIDTH], (Kind::Float, Device::Cpu))));
     let config = EvalConfig { csls: true, csls_k: 3 };
     criterion.bench_function("CSLS and ranks of 2000 links, both directions", |bencher| {
-        bencher.iter(|| eval::rank(&left, &right, None, config));
+        bencher.iter(|| eval::Ranking::new(&left, &right, config).and_then(|ranking| ranking.ranks(None)));
     });
 }
 

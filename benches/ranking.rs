@@ -7,7 +7,7 @@ mod memory;
 
 use std::time::Instant;
 
-use humea::eval::{EvalConfig, rank};
+use humea::eval::{EvalConfig, Ranking};
 use humea::loss::similarity::normalise;
 use tch::{Device, Kind, Tensor};
 
@@ -21,7 +21,8 @@ fn main() -> Result<(), tch::TchError> {
     let right = normalise(&(&left + noise() * 0.1));
     let times = (0..3).map(|_| {
         let start = Instant::now();
-        rank(&left, &right, None, EvalConfig { csls: true, csls_k: 3 }).map(|found| (start.elapsed(), found))
+        let found = Ranking::new(&left, &right, EvalConfig { csls: true, csls_k: 3 })?.ranks(None)?;
+        Ok::<_, tch::TchError>((start.elapsed(), found))
     });
     let times = times.collect::<Result<Vec<_>, _>>()?;
     let best = times.iter().map(|(time, _)| *time).min().unwrap_or_default();

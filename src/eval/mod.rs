@@ -7,7 +7,7 @@ mod ranks;
 use serde::{Deserialize, Serialize};
 
 pub use metrics::{Directions, Figures};
-pub use ranks::{Ranks, rank, ranks};
+pub use ranks::{Ranking, Ranks};
 
 /// How counterparts are ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,55 +21,16 @@ pub struct Ranks {
     pub right_to_left: Vec<i64>,
 }
 
-/// The figures of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the
-/// other, and of the evidence between them.
-///
-/// # Errors
-/// If libtorch refuses, for instance for want of memory.
-pub fn rank(
-    left: &Tensor,
-    right: &Tensor,
-    evidence: Option<&Between>,
-    config: EvalConfig,
-) -> Result<Directions, TchError> {
-    let ranks = ranks(left, right, evidence, config)?;
-    Ok(Directions {
-        left_to_right: Figures::of(&ranks.left_to_right),
-        right_to_left: Figures::of(&ranks.right_to_left),
-    })
+impl Ranks {
+    /// Their figures.
+    pub fn figures(&self) -> Directions {
+        Directions { left_to_right: Figures::of(&self.left_to_right), right_to_left: Figures::of(&self.right_to_left) }
+    }
 }
 
-/// The ranks behind [`rank`].
-///
-/// # Errors
-/// If libtorch refuses, for instance for want of memory.
-pub fn ranks(left: &Tensor, right: &Tensor, evidence: Option<&Between>, config: EvalConfig) -> Result<Ranks, TchError> {
-    if left.size()[0] == 0 {
-        return Ok(Ranks::default());
-    }
-    let _no_grad = tch::no_grad_guard();
-    let scorer = Scorer::new(left, right, evidence, config)?;
-    let links = left.size()[0];
-    let gold = scorer.gold(left, right)?;
-    let mut rows = Vec::new();
-    let mut columns = Tensor::zeros([links], (Kind::Int64, left.device()));
-    for start in (0..links).step_by(BLOCK as usize) {
-        let height = BLOCK.min(links - start);
-        let scores = scorer.block(start, height)?;
-        // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
-        let own = gold.narrow(0, start, height);
-        let positions = Tensor::arange_start(start, start + height, (Kind::Int64, left.device())).unsqueeze(1);
-        let scores = scores.f_scatter(1, &positions, &own.unsqueeze(1))?;
-        let beats = |gold: &Tensor| scores.f_ge_tensor(gold);
-        rows.push(beats(&own.unsqueeze(1))?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64)?);
-        columns += beats(&gold)?.f_sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64)?;
-    }
-    Ok(Ranks { left_to_right: Vec::try_from(Tensor::f_cat(&rows, 0)?)?, right_to_left: Vec::try_from(columns)? })
-}
-
-/// Scores any block of left rows against all right rows.
-struct Scorer<'a> {
-    evidence: Option<&'a Between<'a>>,
+/// Links to be ranked, with and without evidence: what both need is computed once.
+#[derive(Debug)]
+pub struct Ranking {
     left: Tensor,
     /// `[d, n]`.
     right: Tensor,
@@ -79,23 +40,51 @@ struct Scorer<'a> {
     kept: Option<Tensor>,
 }
 
-impl<'a> Scorer<'a> {
-    fn new(
-        left: &Tensor,
-        right: &Tensor,
-        evidence: Option<&'a Between<'a>>,
-        config: EvalConfig,
-    ) -> Result<Self, TchError> {
+impl Ranking {
+    /// Of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the other.
+    ///
+    /// # Errors
+    /// If libtorch refuses, for instance for want of memory.
+    pub fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
         let (left, right) = (left.detach(), right.detach().tr());
         let links = left.size()[0];
-        let kept = (config.csls && links * links * 4 <= KEPT)
+        let csls = config.csls && links > 0;
+        let kept = (csls && links * links * 4 <= KEPT)
             .then(|| Tensor::f_empty([links, links], (left.kind(), left.device())))
             .transpose()?;
-        let hubness = if config.csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
-        Ok(Self { evidence, left, right, hubness, kept })
+        let hubness = if csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
+        Ok(Self { left, right, hubness, kept })
     }
 
-    fn block(&self, start: i64, height: i64) -> Result<Tensor, TchError> {
+    /// The rank of each link's counterpart; `evidence` is that between the links' entities, in their order.
+    ///
+    /// # Errors
+    /// If libtorch refuses, for instance for want of memory.
+    pub fn ranks(&self, evidence: Option<&Between>) -> Result<Ranks, TchError> {
+        let (links, device) = (self.left.size()[0], self.left.device());
+        if links == 0 {
+            return Ok(Ranks::default());
+        }
+        let _no_grad = tch::no_grad_guard();
+        let gold = self.gold(evidence)?;
+        let mut rows = Vec::new();
+        let mut columns = Tensor::zeros([links], (Kind::Int64, device));
+        for start in (0..links).step_by(BLOCK as usize) {
+            let height = BLOCK.min(links - start);
+            let scores = self.block(start, height, evidence)?;
+            // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
+            let own = gold.narrow(0, start, height);
+            let positions = Tensor::arange_start(start, start + height, (Kind::Int64, device)).unsqueeze(1);
+            let scores = scores.f_scatter(1, &positions, &own.unsqueeze(1))?;
+            let beats = |gold: &Tensor| scores.f_ge_tensor(gold);
+            rows.push(beats(&own.unsqueeze(1))?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64)?);
+            columns += beats(&gold)?.f_sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64)?;
+        }
+        Ok(Ranks { left_to_right: Vec::try_from(Tensor::f_cat(&rows, 0)?)?, right_to_left: Vec::try_from(columns)? })
+    }
+
+    fn block(&self, start: i64, height: i64, evidence: Option<&Between>) -> Result<Tensor, TchError> {
         let cosines = match &self.kept {
             Some(kept) => kept.narrow(0, start, height),
             None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
@@ -104,21 +93,21 @@ impl<'a> Scorer<'a> {
             Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
             None => cosines,
         };
-        match self.evidence {
+        match evidence {
             Some(evidence) => evidence.add_to(&scores, start),
             None => Ok(scores),
         }
     }
 
     /// `[n]`, the score of each link.
-    fn gold(&self, left: &Tensor, right: &Tensor) -> Result<Tensor, TchError> {
-        let cosines = left.unsqueeze(1).f_bmm(&right.unsqueeze(2))?.f_view([-1])?;
+    fn gold(&self, evidence: Option<&Between>) -> Result<Tensor, TchError> {
+        let cosines = self.left.unsqueeze(1).f_bmm(&self.right.tr().unsqueeze(2))?.f_view([-1])?;
         let scores = match &self.hubness {
             Some([rows, columns]) => cosines * 2.0 - rows - columns,
             None => cosines,
         };
-        match self.evidence {
-            Some(evidence) => scores.f_add(&evidence.of_links(left.device())),
+        match evidence {
+            Some(evidence) => scores.f_add(&evidence.of_links(self.left.device())),
             None => Ok(scores),
         }
     }
@@ -135,6 +124,10 @@ mod tests {
         &rows / rows.norm_scalaropt_dim(2, [1_i64].as_slice(), true)
     }
 
+    fn ranks(left: &Tensor, right: &Tensor, config: EvalConfig) -> Ranks {
+        Ranking::new(left, right, config).unwrap().ranks(None).unwrap()
+    }
+
     #[test]
     fn golden_metrics_under_csls() {
         let meta = std::fs::read_to_string(folder().join("meta.json")).unwrap();
@@ -144,7 +137,8 @@ mod tests {
             let recorded = Recorded::read(&name);
             let normalised = |name: &str| crate::loss::similarity::normalise(&recorded.get(name));
             let config = EvalConfig { csls: true, csls_k: k };
-            let found = rank(&normalised("left"), &normalised("right"), None, config).unwrap();
+            let ranking = Ranking::new(&normalised("left"), &normalised("right"), config).unwrap();
+            let found = ranking.ranks(None).unwrap().figures();
             let of = &meta["evaluation"][format!("csls_k={k}")];
             for (direction, found) in [("left_to_right", found.left_to_right), ("right_to_left", found.right_to_left)] {
                 let all = [
@@ -165,7 +159,7 @@ mod tests {
     #[test]
     fn blocks_count_what_the_whole_matrix_shows() {
         let (left, right) = (unit(2100, 1), unit(2100, 2));
-        let found = ranks(&left, &right, None, EvalConfig { csls: false, csls_k: 3 }).unwrap();
+        let found = ranks(&left, &right, EvalConfig { csls: false, csls_k: 3 });
         let whole = left.matmul(&right.tr());
         let own = whole.diagonal(0, 0, 1);
         let rows = whole.ge_tensor(&own.unsqueeze(1)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
@@ -178,7 +172,7 @@ mod tests {
     #[test]
     fn a_tie_counts_against_us() {
         let same = Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0]]);
-        let found = ranks(&same, &same, None, EvalConfig { csls: true, csls_k: 1 }).unwrap();
+        let found = ranks(&same, &same, EvalConfig { csls: true, csls_k: 1 });
         assert_eq!(found.left_to_right, [2, 2, 1]);
         assert_eq!(found.right_to_left, [2, 2, 1]);
     }

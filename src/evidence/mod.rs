@@ -38,6 +38,21 @@ pub struct EvidenceConfig {
     pub weight: f64,
 }
 
+/// A left and a right attribute that say the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SameAttributes {
+    /// The left attribute.
+    pub left: String,
+    /// The right attribute.
+    pub right: String,
+    /// What a left value is multiplied by to be in the right one's unit.
+    pub scale: f64,
+    /// Seeds that have both.
+    pub seeds: usize,
+    /// The part of them whose values agree, at least roughly.
+    pub agree: f64,
+}
+
 /// What the seeds show about the values of two graphs.
 #[derive(Debug)]
 pub struct Evidence {
@@ -60,9 +75,20 @@ impl Evidence {
         any.then_some(Self { left, right, rules, first_right, weight: weight as f32 })
     }
 
-    /// Pairs of attributes found to say the same.
-    pub fn attribute_pairs(&self) -> usize {
-        self.rules.iter().map(Vec::len).sum()
+    /// The attributes found to say the same, those of the most seeds first.
+    pub fn same_attributes(&self) -> Vec<SameAttributes> {
+        let all = self.left.columns.iter().zip(&self.rules).flat_map(|(left, rules)| {
+            rules.iter().map(|rule| SameAttributes {
+                left: left.attribute.to_string(),
+                right: self.right.columns[rule.right as usize].attribute.to_string(),
+                scale: rule.scale,
+                seeds: rule.seeds,
+                agree: rule.agree.iter().sum(),
+            })
+        });
+        let mut all: Vec<SameAttributes> = all.collect();
+        all.sort_by_key(|same| std::cmp::Reverse(same.seeds));
+        all
     }
 
     /// The evidence between some entities, given as store ids.

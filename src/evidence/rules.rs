@@ -18,8 +18,10 @@ pub(super) struct Rule {
     pub(super) right: u32,
     /// Left values are multiplied by this before they are compared: another unit, learnt where none is stated.
     pub(super) scale: f64,
+    /// Seeds that have both attributes.
+    pub(super) seeds: usize,
     /// The part of the seeds whose values agree to exactly each degree; 0 where that is no more than chance.
-    agree: [f64; DEGREES],
+    pub(super) agree: [f64; DEGREES],
 }
 
 impl Rule {
@@ -91,7 +93,7 @@ fn rule(seen: &[Seen], to: u32, right: &Column) -> Option<Rule> {
     let scaled = scaled.map(|scale| Agreement::count(seen, right, scale));
     let best = scaled.filter(|scaled| 2 * scaled.close() > 3 * plain.all() + 4).unwrap_or(plain);
     let agree = best.believed(seen.len());
-    agree.iter().any(|part| *part > 0.0).then_some(Rule { right: to, scale: best.scale, agree })
+    agree.iter().any(|part| *part > 0.0).then_some(Rule { right: to, scale: best.scale, seeds: seen.len(), agree })
 }
 
 /// How many seeds agree to exactly each degree, and how many would by chance to at least that degree.

@@ -2,7 +2,7 @@ use data_process::pair::{Fact, Graph, GraphPair};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::eval::{EvalConfig, ranks};
+use crate::eval::{EvalConfig, Ranking};
 
 const ENTITIES: u32 = 40;
 
@@ -52,7 +52,14 @@ fn magnitude(entity: u32) -> f64 {
 fn an_agreement_is_worth_the_logarithm_of_how_much_rarer_it_is_by_chance() {
     let pair = pair(&[("date_of_birth", &birthday)], &[("birthDate", &birthday)]);
     let evidence = Evidence::learn(&pair, &seeds(), 1.0).unwrap();
-    assert_eq!(evidence.attribute_pairs(), 1);
+    let expected = SameAttributes {
+        left: "date_of_birth".to_owned(),
+        right: "birthDate".to_owned(),
+        scale: 1.0,
+        seeds: 10,
+        agree: 10.0 / 11.0,
+    };
+    assert_eq!(evidence.same_attributes(), [expected]);
     // All ten seeds agree to the day: m = 10/11; one right value of forty agrees with each left one: u = 1/40.
     let expected = (10.0_f64 / 11.0 * 40.0).ln();
     let found = matrix(&evidence);
@@ -77,6 +84,7 @@ fn a_unit_nobody_states_is_learnt() {
     let metres = |entity: u32| magnitude(entity).to_string();
     let pair = pair(&[("tallness", &feet)], &[("stature", &metres)]);
     let evidence = Evidence::learn(&pair, &seeds(), 1.0).unwrap();
+    assert!((evidence.same_attributes()[0].scale - 0.3048).abs() < 1e-9);
     let found = matrix(&evidence);
     let (_, best) = found.max_dim(1, false);
     let own = Tensor::arange(i64::from(ENTITIES), (Kind::Int64, Device::Cpu));
@@ -135,9 +143,10 @@ fn evidence_tells_apart_what_vectors_cannot() {
     let between = evidence.between(&left, &right);
     for csls in [false, true] {
         let config = EvalConfig { csls, csls_k: 3 };
-        let found = ranks(&alike, &alike, Some(&between), config).unwrap();
+        let ranking = Ranking::new(&alike, &alike, config).unwrap();
+        let found = ranking.ranks(Some(&between)).unwrap();
         assert!(found.left_to_right.iter().chain(&found.right_to_left).all(|rank| *rank == 1));
-        let without = ranks(&alike, &alike, None, config).unwrap();
+        let without = ranking.ranks(None).unwrap();
         assert!(without.left_to_right.iter().all(|rank| *rank == i64::from(ENTITIES)));
     }
 }

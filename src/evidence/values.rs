@@ -43,6 +43,7 @@ pub(super) struct Entry {
 /// All values of an attribute on one axis, ascending.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
+    pub(super) attribute: Box<str>,
     pub(super) axis: Axis,
     pub(super) sorted: Vec<f64>,
 }
@@ -81,7 +82,8 @@ impl Values {
         for (fact, value) in graph.facts.iter().zip(typed.values) {
             for (axis, value) in positions(value) {
                 let column = *numbers.entry((fact.attribute, axis)).or_insert_with(|| {
-                    columns.push(Column { axis, sorted: Vec::new() });
+                    let attribute = graph.attributes[fact.attribute as usize].clone();
+                    columns.push(Column { attribute, axis, sorted: Vec::new() });
                     columns.len() as u32 - 1
                 });
                 columns[column as usize].sorted.push(value);

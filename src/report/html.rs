@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::metrics::Line;
 use super::svg::{Curve, chart};
 use crate::eval::Directions;
+use crate::evidence::SameAttributes;
 
 /// What a report tells.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Page {
     pub protocol: String,
     /// Test figures by name: the chosen epoch, and the last.
     pub results: Vec<(String, Directions)>,
+    /// Attributes whose values are evidence.
+    pub same_attributes: Vec<SameAttributes>,
     /// What must be reached, as a sentence.
     pub expected: String,
     /// The lines of `metrics.jsonl`.
@@ -43,6 +46,7 @@ pub fn render(page: &Page) -> String {
     html.push_str(&chart("Loss", &losses(&page.lines)));
     html.push_str(&chart("Ranking during training", &rankings(&page.lines)));
     html.push_str(&chart("Weight of each modality in the joint vector", &weights(&page.lines)));
+    same_attributes(&mut html, &page.same_attributes);
     let _ = writeln!(html, "<h2>Configuration</h2><pre>{}</pre></body></html>", escape(&page.config));
     html
 }
@@ -77,6 +81,24 @@ fn facts(html: &mut String, facts: &[(String, String)]) {
     html.push_str("<table>\n");
     for (name, fact) in facts {
         let _ = writeln!(html, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(fact));
+    }
+    html.push_str("</table>\n");
+}
+
+fn same_attributes(html: &mut String, found: &[SameAttributes]) {
+    if found.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<h2>Attributes whose values are evidence</h2>\n<table><tr><th>left</th><th>right</th><th>unit: left × </th>\
+         <th>seeds with both</th><th>of them agree</th></tr>\n",
+    );
+    for SameAttributes { left, right, scale, seeds, agree } in found {
+        let (left, right, percent) = (escape(left), escape(right), 100.0 * agree);
+        let _ = writeln!(
+            html,
+            "<tr><td>{left}</td><td>{right}</td><td>{scale:.4}</td><td>{seeds}</td><td>{percent:.0} %</td></tr>"
+        );
     }
     html.push_str("</table>\n");
 }
@@ -136,6 +158,13 @@ mod tests {
             title: "a <run>".to_owned(),
             protocol: "validation".to_owned(),
             expected: "none published".to_owned(),
+            same_attributes: vec![SameAttributes {
+                left: "<born>".to_owned(),
+                right: "birthDate".to_owned(),
+                scale: 1.0,
+                seeds: 864,
+                agree: 0.92,
+            }],
             results: vec![("best".to_owned(), Directions::default()), ("last".to_owned(), Directions::default())],
             lines: [1, 2]
                 .map(|epoch| Line::Epoch { epoch, loss: [("total".to_owned(), 2.0)].into(), seconds: 1.0, links: 1 })
@@ -143,7 +172,8 @@ mod tests {
             ..Page::default()
         };
         let html = render(&page);
-        for text in ["a &lt;run&gt;", "validation", ">best<", ">last<", "<polyline"] {
+        for text in ["a &lt;run&gt;", "validation", ">best<", ">last<", "<polyline", "&lt;born&gt;", ">864<", ">92 %<"]
+        {
             assert!(html.contains(text), "{text}");
         }
         assert!(!html.contains("http"), "a report fetches nothing");

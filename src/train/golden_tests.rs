@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::adamw::AdamWConfig;
 use super::curriculum::{CurriculumConfig, Replay, TrainingList};
 use super::step::{DecoupledEntities, EpochLosses, LossConfig, StepConfig, Trainer};
-use crate::eval::{Directions, EvalConfig, rank};
+use crate::eval::{Directions, EvalConfig, Ranking};
 use crate::golden::{Figures, Runs};
 use crate::loss::distillation::Reduction;
 use crate::loss::similarity::normalise;
@@ -124,7 +124,8 @@ impl Recording {
         let ids = [0, 1].map(|side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>());
         let [left, right] = ids.map(|ids| normalise(&trainer.model.embeddings(&Tensor::from_slice(&ids)).joint()));
         let config = EvalConfig { csls: true, csls_k: self.number("--csls_k") as usize };
-        let Directions { left_to_right: one, right_to_left: other } = rank(&left, &right, None, config).unwrap();
+        let ranks = Ranking::new(&left, &right, config).unwrap().ranks(None).unwrap();
+        let Directions { left_to_right: one, right_to_left: other } = ranks.figures();
         let found = [
             (one.hits_at_1, other.hits_at_1),
             (one.hits_at_5, other.hits_at_5),

@@ -103,23 +103,26 @@ impl Learner {
 
     /// Figures of some links, and the weights of the modalities.
     pub(super) fn evaluate(&self, links: &[Link]) -> Result<(Directions, PerModality<f64>), TrainError> {
-        let (vectors, weights) = self.joint(&sides(links).concat());
-        Ok((self.rank(links, &vectors, self.evidence())?, weights))
+        let [left, right] = sides(links);
+        let (ranking, weights) = self.ranking(&left, &right)?;
+        let evidence = self.evidence().map(|evidence| evidence.between(&left, &right));
+        Ok((ranking.ranks(evidence.as_ref())?.figures(), weights))
     }
 
     /// Figures of some links, and, where there is evidence, those of the vectors alone.
     pub(super) fn test(&self, links: &[Link]) -> Result<(Directions, Option<Directions>), TrainError> {
-        let (vectors, _) = self.joint(&sides(links).concat());
-        let alone = self.evidence.is_some().then(|| self.rank(links, &vectors, None)).transpose()?;
-        Ok((self.rank(links, &vectors, self.evidence())?, alone))
+        let [left, right] = sides(links);
+        let (ranking, _) = self.ranking(&left, &right)?;
+        let alone = ranking.ranks(None)?.figures();
+        let Some(evidence) = self.evidence() else { return Ok((alone, None)) };
+        Ok((ranking.ranks(Some(&evidence.between(&left, &right)))?.figures(), Some(alone)))
     }
 
-    /// `vectors` is `[2n, d]`: the left entities of the links, then the right ones.
-    fn rank(&self, links: &[Link], vectors: &Tensor, evidence: Option<&Evidence>) -> Result<Directions, TrainError> {
-        let [left, right] = sides(links);
-        let evidence = evidence.map(|evidence| evidence.between(&left, &right));
-        let [lefts, rights] = [0, 1].map(|side| vectors.narrow(0, side * links.len() as i64, links.len() as i64));
-        Ok(eval::rank(&lefts, &rights, evidence.as_ref(), self.eval)?)
+    fn ranking(&self, left: &[u32], right: &[u32]) -> Result<(eval::Ranking, PerModality<f64>), TrainError> {
+        let (vectors, weights) = self.joint(&[left, right].concat());
+        let links = left.len() as i64;
+        let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));
+        Ok((eval::Ranking::new(&lefts, &rights, self.eval)?, weights))
     }
 
     /// Everything that must survive a kill, by name.

@@ -149,7 +149,7 @@ impl Material {
             None
         };
         if let Some(evidence) = &evidence {
-            let pairs = evidence.attribute_pairs();
+            let pairs = evidence.same_attributes().len();
             observer.on(Event::Note(&format!("{pairs} pairs of attributes say the same: their values are evidence")));
         }
         Ok(Self { inputs, links, structure, evidence })
@@ -229,7 +229,7 @@ impl<'a> Model<'a> {
             fingerprint: fingerprint.to_owned(),
         };
         self.folder.replace_json("result.json", &summary)?;
-        write_report(self.folder, config, &summary)?;
+        write_report(self.folder, config, &summary, self.evidence())?;
         Ok(summary)
     }
 }
@@ -276,7 +276,12 @@ impl Reopened {
     }
 }
 
-fn write_report(folder: &RunFolder, config: &Config, summary: &Summary) -> Result<(), TrainError> {
+fn write_report(
+    folder: &RunFolder,
+    config: &Config,
+    summary: &Summary,
+    evidence: Option<&Evidence>,
+) -> Result<(), TrainError> {
     let identity = folder.identity()?;
     let facts = [
         ("store", identity.store.display().to_string()),
@@ -296,6 +301,7 @@ fn write_report(folder: &RunFolder, config: &Config, summary: &Summary) -> Resul
         facts: facts.map(|(name, fact)| (name.to_owned(), fact)).into(),
         protocol: summary.protocol.describe().to_owned(),
         results: results.collect(),
+        same_attributes: evidence.map(Evidence::same_attributes).unwrap_or_default(),
         expected: config.expected.describe(),
         lines: report::read(&folder.metrics())?,
         config: config.to_toml().unwrap_or_default(),
