@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::part::read_footer;
-use super::{NewVectors, Provenance, Store, StoreError, put_vectors, writer};
+use super::{NewVectors, Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
 
 /// What became of a foreign file.
@@ -31,7 +31,7 @@ pub struct Conversion {
     pub vectors: Vec<String>,
 }
 
-/// Reads a Parquet file and writes a store.
+/// Reads a Parquet file and writes a store; what is wrong with the content is found before the store appears.
 pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
     let undecodable = |source: ArrowError| StoreError::Decode { path: from.to_owned(), source: source.into() };
     let table = read_table(from)?;
@@ -40,22 +40,37 @@ pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
     let ordinary = ordinary_columns(&table, from, &mut done)?;
     let sides = ordinary.column(1).as_primitive::<UInt8Type>();
     let left = sides.values().partition_point(|side| *side == 0);
-    writer::write_batch(to, &ordinary, left)?;
     let about = Provenance { source: from.display().to_string(), ..Provenance::default() };
-    for (field, column) in table.schema().fields().iter().zip(table.columns()) {
-        if schema::is_ordinary(field.name()) {
-            continue;
+    let schema = table.schema();
+    let mut matrices = Vec::new();
+    for (field, column) in schema.fields().iter().zip(table.columns()).filter(|(f, _)| !schema::is_ordinary(f.name())) {
+        match vectors(column) {
+            Some(matrix) => matrices.push((field.name(), matrix)),
+            None => done.left_out.push(field.name().clone()),
         }
-        let Some((width, rows, values)) = vectors(column) else {
-            done.left_out.push(field.name().clone());
-            continue;
-        };
-        let new = NewVectors { name: field.name(), width, rows: &rows, values: &values, provenance: &about };
-        put_vectors(to, &[new])?;
-        done.vectors.push(field.name().clone());
     }
-    Store::open(to)?.pair()?;
+    done.vectors = matrices.iter().map(|(name, _)| (*name).clone()).collect();
+    let new = matrices.iter().map(|(name, (width, rows, values))| NewVectors {
+        name,
+        width: *width,
+        rows,
+        values,
+        provenance: &about,
+    });
+    let made = writer::write_batch(to, &ordinary, left, &new.collect::<Vec<_>>())?;
+    Store::open(made.place()).and_then(|store| store.pair()).map_err(|error| of_source(error, from))?;
+    made.publish()?;
     Ok(done)
+}
+
+/// What is wrong with the content is wrong in the foreign file.
+fn of_source(error: StoreError, from: &Path) -> StoreError {
+    match error {
+        StoreError::Content { row, column, reason, .. } => {
+            StoreError::Content { path: from.to_owned(), row, column, reason }
+        }
+        other => other,
+    }
 }
 
 fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {

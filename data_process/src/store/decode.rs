@@ -116,7 +116,7 @@ fn for_each_batch(
 ) -> Result<(), StoreError> {
     for part in store.parts() {
         let mut seen = 0;
-        for batch in part.batches(columns, false)? {
+        for batch in part.batches(columns)? {
             let (first, batch) = batch?;
             seen += batch.num_rows();
             let rows = Rows { store, first, batch: &batch };

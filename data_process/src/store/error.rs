@@ -136,6 +136,12 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// The name of a vector column cannot be that of a file.
+    #[error("the name of vector column `{name}` cannot be that of a file; export as safetensors, or drop the column")]
+    FileName {
+        /// The name.
+        name: String,
+    },
     /// Vectors whose parts do not fit together.
     #[error("vectors `{name}`: {values} floats are not {rows} rows of {width} (a width is 1 to 2^24)")]
     Shape {
@@ -243,7 +249,9 @@ impl Fault for StoreError {
             | Self::VectorRows { .. }
             | Self::TooMany { .. }
             | Self::Pair { .. } => Kind::Data,
-            Self::NoColumn { .. } | Self::ColumnName { .. } | Self::Twice { .. } => Kind::Configuration,
+            Self::NoColumn { .. } | Self::ColumnName { .. } | Self::FileName { .. } | Self::Twice { .. } => {
+                Kind::Configuration
+            }
             Self::Write { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
         }
     }

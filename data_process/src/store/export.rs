@@ -27,6 +27,19 @@ pub enum Format {
 pub fn export(store: &Store, format: Format, folder: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
+    // Every file is written aside first, so that it appears whole or not at all.
+    let aside = tempfile::Builder::new().prefix(".export-").tempdir_in(folder).map_err(failed)?;
+    write(store, format, aside.path(), folder)?;
+    for file in fs::read_dir(aside.path()).map_err(failed)? {
+        let file = file.map_err(failed)?;
+        fs::rename(file.path(), folder.join(file.file_name())).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Writes into a folder that will be known as `name`.
+fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Write { path: name.to_owned(), source };
     if format == Format::IdFiles {
         return id_files(&store.pair()?, folder).map_err(failed);
     }
@@ -40,6 +53,10 @@ pub fn export(store: &Store, format: Format, folder: &Path) -> Result<(), StoreE
         return safetensors(&columns, folder)?.map_err(failed);
     }
     for (name, vectors) in &columns {
+        // A name such as `../image` would lead out of the folder.
+        if Path::new(name).file_name() != Some(name.as_ref()) {
+            return Err(StoreError::FileName { name: (*name).to_owned() });
+        }
         let floats = vectors.as_slice()?;
         let written = match format {
             Format::Csv => csv(vectors, floats, &uris, &folder.join(format!("{name}.csv"))),

@@ -78,16 +78,27 @@ impl Part {
         })
     }
 
-    /// Decodes some columns, a batch at a time, each with the id of its first row.
-    pub(super) fn batches(&self, names: &[&str], hinted: bool) -> Result<Batches<'_>, StoreError> {
-        let failed = |source| self.undecodable(source);
+    /// Decodes some ordinary columns, a batch at a time, each with the id of its first row.
+    pub(super) fn batches(&self, names: &[&str]) -> Result<Batches<'_>, StoreError> {
+        let reader = self.reader(names, false)?.build().map_err(|source| self.undecodable(source))?;
+        Ok(Batches { part: self, reader, next: self.first })
+    }
+
+    /// Decodes one column of one row group, whose first row has the id `first`.
+    pub(super) fn group(&self, name: &str, group: usize, first: usize) -> Result<Batches<'_>, StoreError> {
+        let reader = self.reader(&[name], true)?.with_row_groups(vec![group]);
+        let reader = reader.build().map_err(|source| self.undecodable(source))?;
+        Ok(Batches { part: self, reader, next: first })
+    }
+
+    fn reader(&self, names: &[&str], hinted: bool) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, StoreError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(!hinted);
-        let metadata = ArrowReaderMetadata::try_new(self.footer.clone(), options).map_err(failed)?;
+        let metadata = ArrowReaderMetadata::try_new(self.footer.clone(), options);
+        let metadata = metadata.map_err(|source| self.undecodable(source))?;
         let roots = self.schema.fields().iter().enumerate().filter(|(_, field)| names.contains(&field.name().as_str()));
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.map(|(index, _)| index));
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(self.file.clone()), metadata);
-        let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(failed)?;
-        Ok(Batches { part: self, reader, next: self.first })
+        Ok(builder.with_projection(mask).with_batch_size(8192))
     }
 
     /// The error for something the Parquet reader cannot make sense of.

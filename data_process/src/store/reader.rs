@@ -80,7 +80,7 @@ impl Store {
     fn count_left(&self) -> Result<usize, StoreError> {
         let mut left = 0;
         for part in &self.parts {
-            for batch in part.batches(&["side"], false)? {
+            for batch in part.batches(&["side"])? {
                 let (_, batch) = batch?;
                 let sides = batch.column(0).as_primitive_opt::<UInt8Type>();
                 left += sides.map_or(0, |sides| sides.iter().filter(|side| *side == Some(0)).count());

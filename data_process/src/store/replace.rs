@@ -90,6 +90,11 @@ impl Pending {
         Ok(Self { file, path: path.to_owned() })
     }
 
+    /// Where it lies until it is published.
+    pub(super) fn place(&self) -> &Path {
+        self.file.path()
+    }
+
     /// The file to write to.
     pub(super) fn file(&mut self) -> &mut File {
         self.file.as_file_mut()

@@ -124,8 +124,11 @@ impl Vectors {
         let mut vectors = Self { width, rows: Vec::new(), pieces: Vec::new(), whole: OnceLock::new() };
         for part in parts {
             let Some(&leaf) = part.vectors.get(name) else { continue };
-            for (ids, chunk) in part.chunks(leaf.leaf) {
-                let (runs, floats) = open_chunk(part, name, leaf, &ids, chunk)?;
+            for (group, (ids, chunk)) in part.chunks(leaf.leaf).enumerate() {
+                let (runs, floats) = match map_pages(part, name, leaf, &ids, chunk)? {
+                    Some(found) => found,
+                    None => decode(part, name, leaf, (group, &ids))?,
+                };
                 vectors.push(part, &runs, ids.start, floats);
             }
         }
@@ -204,13 +207,14 @@ fn map_chunk(part: &Part, name: &str, chunk: &ColumnChunkMetaData) -> Result<(Ma
     Ok((Mapping::new(&part.file, range).map_err(|source| part.unreadable(source))?, start))
 }
 
-fn open_chunk(
+/// The first two rungs; none if the chunk is not made of plain pages.
+fn map_pages(
     part: &Part,
     name: &str,
     leaf: VectorLeaf,
     ids: &Range<usize>,
     chunk: &ColumnChunkMetaData,
-) -> Result<(Vec<RowRun>, Floats), StoreError> {
+) -> Result<Option<(Vec<RowRun>, Floats)>, StoreError> {
     let total = ids.len() as u64;
     let (mapping, start) = map_chunk(part, name, chunk)?;
     let pages = if chunk.compression() == Compression::UNCOMPRESSED {
@@ -219,11 +223,11 @@ fn open_chunk(
         Err(Trouble::Unusual("it is compressed"))
     };
     match pages {
-        Ok((runs, pages)) => Ok((runs, float_source(part, mapping, start, &pages))),
+        Ok((runs, pages)) => Ok(Some((runs, float_source(part, mapping, start, &pages)))),
         Err(Trouble::Damaged(reason)) => Err(part.damaged(name, reason)),
         Err(Trouble::Unusual(reason)) => {
             log::debug!("{}: column `{name}` is decoded, not mapped: {reason}", part.path.display());
-            decode(part, name, leaf, ids)
+            Ok(None)
         }
     }
 }
@@ -302,19 +306,22 @@ fn split_prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-/// The third rung: the ordinary reader, for the rows of one chunk.
-fn decode(part: &Part, name: &str, leaf: VectorLeaf, ids: &Range<usize>) -> Result<(Vec<RowRun>, Floats), StoreError> {
+/// The third rung: the ordinary reader, for one row group and the ids of its rows.
+fn decode(
+    part: &Part,
+    name: &str,
+    leaf: VectorLeaf,
+    (group, ids): (usize, &Range<usize>),
+) -> Result<(Vec<RowRun>, Floats), StoreError> {
     let (mut runs, mut floats) = (Runs::default(), Vec::new());
-    for batch in part.batches(&[name], true)? {
-        let (first, batch) = batch?;
+    for batch in part.group(name, group, ids.start)? {
+        let (_, batch) = batch?;
         let lists =
             batch.column(0).as_fixed_size_list_opt().filter(|lists| lists.value_length() as u64 == leaf.shape.width);
         let lists = lists.ok_or_else(|| part.damaged(name, "its lists are not vectors of the declared width"))?;
         for row in 0..lists.len() {
-            if ids.contains(&(first + row)) {
-                runs.push(lists.is_valid(row), 1);
-                push_row(lists, row, &mut floats).ok_or_else(|| part.damaged(name, "a vector has a null in it"))?;
-            }
+            runs.push(lists.is_valid(row), 1);
+            push_row(lists, row, &mut floats).ok_or_else(|| part.damaged(name, "a vector has a null in it"))?;
         }
     }
     if runs.0.iter().map(|run| run.rows).sum::<u64>() != ids.len() as u64 {

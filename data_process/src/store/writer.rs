@@ -89,26 +89,45 @@ pub(super) fn write_parts(
     pending.publish()
 }
 
-/// Writes ordinary columns that are already rows, as one row group of one file.
-pub(super) fn write_batch(path: &Path, batch: &RecordBatch, left: usize) -> Result<(), StoreError> {
+/// Writes ordinary columns that are already rows, and vectors, as one row group of one file that is not published yet.
+pub(super) fn write_batch(
+    path: &Path,
+    batch: &RecordBatch,
+    left: usize,
+    vectors: &[NewVectors<'_>],
+) -> Result<Pending, StoreError> {
+    check_vectors(vectors, batch.num_rows())?;
     let mut pending = Pending::new(path)?;
     let mut meta = Meta::new(&GraphPair::default(), &Origin::default());
     meta.entities = [left, batch.num_rows() - left];
     meta.graphs = ["left".to_owned(), "right".to_owned()];
+    for column in vectors {
+        meta.columns.insert(column.name.to_owned(), column_meta(column, left, 0..batch.num_rows()));
+    }
     let mut write = || {
-        let parquet = Arc::new(ArrowSchemaConverter::new().convert(&batch.schema())?);
+        let schema = with_vectors(batch.schema().fields().iter().map(|field| field.as_ref().clone()), vectors);
+        let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
         let mut assembly = Assembly::new(pending.file(), parquet, Layout::default().page_bytes)?;
         let mut digest = Sha256::new();
         if batch.num_rows() > 0 {
             copy_ordinary(&mut assembly, batch, &mut digest)?;
+            for column in vectors {
+                assembly.vectors(&chunk_of(column, &(0..batch.num_rows())))?;
+            }
             assembly.end_group(batch.num_rows())?;
         }
         meta.sha256 = hex(&digest.finalize());
-        assembly.finish(key_values(&batch.schema(), &meta, None)?)?;
+        assembly.finish(key_values(&schema, &meta, None)?)?;
         Ok(())
     };
     write().map_err(|source| encode_error(path, source))?;
-    pending.publish()
+    Ok(pending)
+}
+
+/// The schema of a file with these ordinary columns and these vectors.
+fn with_vectors(ordinary: impl IntoIterator<Item = Field>, vectors: &[NewVectors<'_>]) -> Schema {
+    let vectors = vectors.iter().map(|column| schema::vector_field(column.name, column.width));
+    Schema::new(ordinary.into_iter().chain(vectors).collect::<Vec<_>>())
 }
 
 impl<'a> Content<'a> {
@@ -162,9 +181,7 @@ fn write_file(
     ids: Range<usize>,
 ) -> Result<(), ParquetError> {
     let Content { pair, vectors, origin } = content;
-    let mut fields = schema::ordinary_fields();
-    fields.extend(vectors.iter().map(|column| schema::vector_field(column.name, column.width)));
-    let schema = Schema::new(fields);
+    let schema = with_vectors(schema::ordinary_fields(), vectors);
     let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
     let mut assembly = Assembly::new(file, parquet, layout.page_bytes)?;
     let mut digest = Sha256::new();

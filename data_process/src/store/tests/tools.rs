@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use super::*;
 use crate::store::{
-    Format, Origin, convert, copy_vectors, drop_vectors, export, grouped, merge, present_rows, put_vectors,
+    Format, Origin, StoreError, convert, copy_vectors, drop_vectors, export, grouped, merge, present_rows, put_vectors,
     read_matrix, split, write, write_with,
 };
 
@@ -130,6 +130,44 @@ fn a_bare_table_becomes_a_store() {
     assert_eq!(done.left_out, ["comment"]);
     assert_eq!(column(&path, "image"), (vec![0, 2], vec![1.0, 2.0, 3.0, 4.5]));
     assert_eq!(Store::open(&path).unwrap().left(), 2);
+}
+
+#[test]
+fn what_cannot_be_a_store_is_found_before_one_appears() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray, UInt8Array};
+    use arrow::record_batch::RecordBatch;
+    use parquet::arrow::ArrowWriter;
+
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let sides: ArrayRef = Arc::new(UInt8Array::from(vec![0, 1, 0]));
+    let uris: ArrayRef = Arc::new(StringArray::from(vec!["a", "x", "b"]));
+    let batch = RecordBatch::try_from_iter([("side", sides), ("uri", uris)]).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&bare).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let error = convert(&bare, &path).unwrap_err();
+    assert!(matches!(&error, StoreError::Content { path, .. } if *path == bare), "{error}");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["bare.parquet"]);
+}
+
+#[test]
+fn a_column_named_like_a_path_leaves_the_folder_alone() {
+    let (folder, path) = temporary();
+    let (values, about) = (floats(4), provenance());
+    write(&path, &small_pair(), &[new_vectors("../image", 2, &[0, 5], &values, &about)]).unwrap();
+    let store = Store::open(&path).unwrap();
+    let out = folder.path().join("out");
+    for format in [Format::Npy, Format::Csv] {
+        assert!(matches!(export(&store, format, &out), Err(StoreError::FileName { name }) if name == "../image"));
+    }
+    export(&store, Format::Safetensors, &out).unwrap();
+    let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["vectors.safetensors"]);
+    assert!(!folder.path().join("image.npy").exists());
 }
 
 #[test]
