@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use super::*;
 use crate::fault::{Fault, Kind};
 use crate::store::writer::encode_error;
-use crate::store::{StoreError, drop_vectors, join_shards, put_vectors, split, write};
+use crate::store::{Format, StoreError, drop_vectors, export, join_shards, put_vectors, split, write};
 
 /// Writes a Parquet file with these columns.
 fn foreign(path: &Path, fields: Vec<Field>, columns: Vec<ArrayRef>) {
@@ -251,6 +251,22 @@ fn a_part_that_is_no_shard() {
 }
 
 /// Every variant is expected by name in a test of this room, so that a new one cannot go untested.
+#[test]
+fn a_column_named_like_a_path_leaves_the_folder_alone() {
+    let (folder, path) = temporary();
+    let (values, about) = (floats(4), provenance());
+    write(&path, &small_pair(), &[new_vectors("../image", 2, &[0, 5], &values, &about)]).unwrap();
+    let store = Store::open(&path).unwrap();
+    let out = folder.path().join("out");
+    for format in [Format::Npy, Format::Csv] {
+        assert!(matches!(export(&store, format, &out), Err(StoreError::FileName { name }) if name == "../image"));
+    }
+    export(&store, Format::Safetensors, &out).unwrap();
+    let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["vectors.safetensors"]);
+    assert!(!folder.path().join("image.npy").exists());
+}
+
 #[test]
 fn every_way_of_being_wrong_has_a_test() {
     let (_, replace) = include_str!("../replace.rs").split_once("#[cfg(test)]").unwrap();

@@ -155,22 +155,6 @@ fn what_cannot_be_a_store_is_found_before_one_appears() {
 }
 
 #[test]
-fn a_column_named_like_a_path_leaves_the_folder_alone() {
-    let (folder, path) = temporary();
-    let (values, about) = (floats(4), provenance());
-    write(&path, &small_pair(), &[new_vectors("../image", 2, &[0, 5], &values, &about)]).unwrap();
-    let store = Store::open(&path).unwrap();
-    let out = folder.path().join("out");
-    for format in [Format::Npy, Format::Csv] {
-        assert!(matches!(export(&store, format, &out), Err(StoreError::FileName { name }) if name == "../image"));
-    }
-    export(&store, Format::Safetensors, &out).unwrap();
-    let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["vectors.safetensors"]);
-    assert!(!folder.path().join("image.npy").exists());
-}
-
-#[test]
 fn vectors_leave_as_numpy_csv_and_safetensors_and_graphs_as_id_files() {
     let (folder, path) = temporary();
     let (rows, values) = with_image(&path);
