@@ -9,7 +9,7 @@ say() { printf '\n$ humea %s\n' "$*"; "$humea" "$@"; }
 
 rm -rf "$folder"
 mkdir -p "$folder"
-say prep synthetic --entities 1000 --seed 7 --image-noise 0.35 --out "$folder/pair.parquet"
+say prep synthetic --entities 1000 --seed 7 --image-noise 0.3 --out "$folder/pair.parquet"
 say embed-text --store "$folder/pair.parquet" --plm hashing
 say inspect "$folder/pair.parquet"
 say train --config pipelines/demo.toml --store "$folder/pair.parquet" --run-dir "$folder/run"

@@ -78,7 +78,7 @@ impl Default for Knobs {
             degree: 6.0,
             kept_triples: 0.8,
             wrong_triples: 0.02,
-            kept_facts: 0.85,
+            kept_facts: 0.55,
             wrong_facts: 0.03,
             named_alike: 0.8,
             one_sided: 0.1,

@@ -2,7 +2,7 @@
 //!
 //! Bounds: every opcode makes at most one value and one object, strings and arrays borrow from the file, and a call
 //! looks at no more than [`MAX_ARGUMENTS`] arguments; memory is therefore below 512 bytes per byte of input, whatever
-//! the input (by construction; no fuzz target holds it yet). Nesting is limited by nothing, because nothing recurses.
+//! the input (by construction). Nesting is limited by nothing, because nothing recurses.
 
 use rustc_hash::FxHashMap;
 
