@@ -27,7 +27,7 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("tensors → model", ["humea::model", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",
-                                "data_process::event", "data_process::fault"]),
+                                "data_process::event", "data_process::fault", "data_process::digest"]),
 ]
 BOX, HIGH, GAP, LEFT, TOP = 176, 92, 12, 150, 56
 

@@ -62,6 +62,7 @@
 //! # }
 //! ```
 
+pub mod digest;
 pub mod event;
 pub mod fault;
 pub mod pair;

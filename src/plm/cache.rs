@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use data_process::digest::hex;
 use sha2::{Digest, Sha256};
 
 use super::mapping::Mapping;
@@ -29,16 +30,6 @@ pub fn text_hash(text: &str) -> TextHash {
     Sha256::digest(text).into()
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Vectors of one width, by the hash of their texts.
 #[derive(Debug)]
 pub struct VectorCache {
@@ -53,7 +44,7 @@ pub struct VectorCache {
 impl VectorCache {
     /// The cache of one model and set of options, which `key` names, beside a store.
     pub fn open(store: &Path, key: &str, width: usize) -> io::Result<Self> {
-        let short = hexadecimal(&Sha256::digest(key)[..8]);
+        let short = hex(&Sha256::digest(key)[..8]);
         let folder = store.with_file_name(FOLDER).join(short);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("key.txt"), key)?;
@@ -129,7 +120,7 @@ impl VectorCache {
         bytes.extend(self.values.iter().flat_map(|value| value.to_ne_bytes()));
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         // Named by its content, so that several shards can write side by side.
-        let name = hexadecimal(&Sha256::digest(&bytes)[..12]);
+        let name = hex(&Sha256::digest(&bytes)[..12]);
         let path = self.folder.join(format!("{name}.vec"));
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(&bytes)?;

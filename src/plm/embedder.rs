@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use data_process::digest;
 use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind as FaultKind};
 use data_process::store::Provenance;
@@ -10,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use super::cache::{hexadecimal, text_hash};
+use super::cache::text_hash;
 use super::config::{Architecture, ConfigError, ModelConfig, read_json};
-use super::hub::{self, HubError, Repository};
+use super::hub::{HubError, Repository};
 use super::layers::{BuildError, Encoder};
 use super::pooling::Pooling;
 use super::tokenizer::{Tokeniser, TokenizerError};
@@ -375,11 +376,12 @@ fn weight_files(model: &Repository, observer: &dyn Observer) -> Result<Vec<PathB
 
 /// One hash for all the files: that of the file, or of their hashes.
 fn digest_of(files: &[PathBuf]) -> Result<String, EmbedderError> {
-    let one = |path: &PathBuf| hub::sha256(path).map_err(|source| EmbedderError::Read { path: path.clone(), source });
+    let one =
+        |path: &PathBuf| digest::sha256(path).map_err(|source| EmbedderError::Read { path: path.clone(), source });
     let hashes = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     match <[String; 1]>::try_from(hashes) {
         Ok([only]) => Ok(only),
-        Err(several) => Ok(hexadecimal(&text_hash(&several.concat()))),
+        Err(several) => Ok(digest::hex(&text_hash(&several.concat()))),
     }
 }
 

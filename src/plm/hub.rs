@@ -13,7 +13,7 @@
 use std::cell::OnceCell;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind};
@@ -435,9 +435,4 @@ impl Remote {
             }
         }
     }
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub fn sha256(path: &Path) -> io::Result<String> {
-    download::sha256(path)
 }

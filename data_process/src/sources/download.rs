@@ -13,6 +13,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use super::mmkb::{COMMIT, Pair, REPOSITORY};
+use crate::digest;
 use crate::event::{Event, Observer, Unit};
 use crate::fault::{Fault, Kind};
 
@@ -323,16 +324,11 @@ fn starts_at(response: &Response<Body>) -> Option<u64> {
 
 /// The name git gives a file's content: SHA-1 of `blob <size>\0<content>`, in hexadecimal.
 pub fn blob_hash(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let mut hash = Sha1::new();
     hash.update(format!("blob {}\0", file.metadata()?.len()));
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()),
-            read => hash.update(&buffer[..read]),
-        }
-    }
+    digest::feed(&mut hash, file)?;
+    Ok(digest::hex(&hash.finalize()))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::meta::{ColumnMeta, Meta, Origin, Vocabulary};
 use super::part::{Part, VectorLeaf};
 use super::vectors::Vectors;
-use super::writer::hex;
 use super::{Provenance, StoreError, Structure, VectorColumn, decode};
+use crate::digest::hex;
 use crate::pair::GraphPair;
 use crate::schema;
 

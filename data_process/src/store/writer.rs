@@ -21,6 +21,7 @@ use super::meta::{ColumnMeta, META_KEY, Meta, Origin, Vocabulary};
 use super::replace::{Pending, PendingFolder};
 use super::table::Table;
 use super::{NewVectors, StoreError, levels};
+use crate::digest::hex;
 use crate::pair::GraphPair;
 use crate::schema;
 
@@ -282,15 +283,6 @@ pub(super) fn vectors_digest(rows: &[u32], floats: &[f32]) -> String {
     digest.update(bytemuck::cast_slice::<u32, u8>(rows));
     digest.update(bytemuck::cast_slice::<f32, u8>(floats));
     hex(&digest.finalize())
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 /// The Arrow field of a vector column, as a Parquet type.

@@ -1,12 +1,10 @@
 //! From files of vectors to a column of a store.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use crate::digest;
 use crate::event::{Event, Observer, Unit};
 use crate::fault::{Fault, Kind};
 use crate::store::{self, NewVectors, Provenance, Store, StoreError};
@@ -149,23 +147,9 @@ pub fn coverage_json(graphs: &[String; 2], coverage: &Coverage) -> serde_json::V
     })
 }
 
-/// The SHA-256 of a file, in hexadecimal.
+/// The SHA-256 of a file.
 fn sha256(path: &Path) -> Result<String, VectorError> {
-    let wrong = |source| VectorError::Open { path: path.to_owned(), source };
-    let (mut file, mut hash) = (File::open(path).map_err(wrong)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(wrong)? {
-            0 => break,
-            length => hash.update(&buffer[..length]),
-        }
-    }
-    Ok(hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    digest::sha256(path).map_err(|source| VectorError::Open { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Fetching one file: progress as events, and the SHA-256 that the Hub names checked once.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use data_process::digest::sha256;
 use data_process::event::{Event, Observer, Unit};
 use hf_hub::api::Progress;
-use sha2::{Digest, Sha256};
 
 use super::{HubError, Remote};
-use crate::plm::cache::hexadecimal;
 
 impl Remote {
     /// Fetches a file into the cache, taking up an earlier attempt where it broke off.
@@ -39,20 +38,6 @@ fn check(path: &Path) -> Result<(), HubError> {
 
 fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub(super) fn sha256(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut file = fs::File::open(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    Ok(hexadecimal(&hash.finalize()))
 }
 
 /// Turns hf-hub's calls into events. It calls `init` more than once for a file and counts resumed bytes again after

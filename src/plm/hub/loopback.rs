@@ -7,9 +7,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use data_process::digest::hex;
 use sha2::{Digest, Sha256};
-
-use crate::plm::cache::hexadecimal;
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -95,8 +94,8 @@ fn plain(mut stream: TcpStream, status: u16, body: &str) {
 fn file(mut stream: TcpStream, site: &mut Site, path: &str, name: &str, range: &str) {
     let content = site.files[name].clone();
     let large = name.ends_with(".safetensors");
-    let hash = if site.damaged { "ab".repeat(32) } else { hexadecimal(&Sha256::digest(&content)) };
-    let etag = if large { hash } else { hexadecimal(&Sha256::digest(&content)[..20]) };
+    let hash = if site.damaged { "ab".repeat(32) } else { hex(&Sha256::digest(&content)) };
+    let etag = if large { hash } else { hex(&Sha256::digest(&content)[..20]) };
     if large && !path.starts_with("/cdn/") {
         let head = format!(
             "HTTP/1.1 302 X\r\nlocation: http://{}/cdn/{name}\r\nx-linked-etag: \"{etag}\"\r\nx-repo-commit: {COMMIT}\r\n\

@@ -3,6 +3,8 @@
 
 use data_process::event::Silent;
 
+use std::path::Path;
+
 use super::loopback::{COMMIT, Server, Site};
 use super::*;
 
