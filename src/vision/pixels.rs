@@ -79,7 +79,7 @@ pub fn read(path: &Path) -> Result<Vec<f32>, PixelError> {
 fn middle(width: u32, height: u32, rgb: Vec<u8>) -> Result<Vec<u8>, PixelError> {
     let failed = |error: &dyn std::fmt::Display| PixelError::Resize(error.to_string());
     let source = Image::from_vec_u8(width, height, rgb, PixelType::U8x3).map_err(|error| failed(&error))?;
-    let (part_width, part_height) = (width.min(height * LONGEST_STRIP), height.min(width * LONGEST_STRIP));
+    let (part_width, part_height) = strip(width, height);
     let (to_width, to_height) = target(part_width, part_height);
     let mut resized = Image::new(to_width, to_height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
@@ -90,6 +90,12 @@ fn middle(width: u32, height: u32, rgb: Vec<u8>) -> Result<Vec<u8>, PixelError> 
     );
     Resizer::new().resize(&source, &mut resized, &options).map_err(|error| failed(&error))?;
     Ok(cut(resized.buffer(), to_width as usize, to_height as usize))
+}
+
+/// The size of the part that is resized.
+fn strip(width: u32, height: u32) -> (u32, u32) {
+    let longest = |short: u32| short.saturating_mul(LONGEST_STRIP);
+    (width.min(longest(height)), height.min(longest(width)))
 }
 
 /// The size with a shorter side of 256; the longer one is rounded down, as torchvision does.
@@ -140,6 +146,11 @@ mod tests {
             .enumerate()
             .map(|(at, (found, expected))| (found - expected).abs() * DEVIATION[at / (SIDE * SIDE)] * 255.0);
         levels.fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn of_the_longest_strip_there_can_be_the_middle_is_taken() {
+        assert_eq!((strip(1 << 29, 1), strip(1, 1 << 29), strip(300, 200)), ((16, 1), (1, 16), (300, 200)));
     }
 
     #[test]

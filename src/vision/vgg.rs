@@ -211,7 +211,7 @@ fn connected(weights: &Weights, names: [&str; 2], inputs: i64) -> Result<Affine,
 fn affine(weights: &Weights, name: &str) -> Result<Affine, VggError> {
     let get = |part: &str| weights.any_shape(&format!("{name}.{part}"));
     let (weight, bias) = (get("weight")?, get("bias")?);
-    if bias.size() != weight.size()[..1] {
+    if weight.dim() == 0 || bias.size() != weight.size()[..1] {
         let expected = format!("the bias of {:?}", weight.size());
         return Err(VggError::Shape { name: format!("{name}.bias"), found: bias.size(), expected });
     }
@@ -270,6 +270,8 @@ mod tests {
         );
         tensors.insert("pre_logits.fc2.weight".to_owned(), fc7.narrow(1, 0, 3));
         assert!(matches!(vgg(&tensors), Err(VggError::Shape { .. })));
+        tensors.insert("pre_logits.fc2.weight".to_owned(), Tensor::zeros([0_i64; 0], (Kind::Float, Device::Cpu)));
+        assert!(matches!(vgg(&tensors), Err(VggError::Shape { .. })), "a single number");
         tensors.insert("features.2.weight".to_owned(), Tensor::zeros([4], (Kind::Float, Device::Cpu)));
         assert!(matches!(vgg(&tensors), Err(VggError::Shape { .. })));
         assert!(matches!(vgg(&HashMap::new()), Err(VggError::Weights(WeightsError::Missing { .. }))));
