@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
-use super::{Line, read, text};
+use super::{Line, MetricsError, read, text};
 use crate::train::TrainError;
 use crate::train::run::Summary;
 use crate::train::run_folder::RunFolder;
@@ -20,8 +20,8 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
     let _ = writeln!(words, "store {} ({})", identity.store.display(), identity.graphs.join(" – "));
     let _ = writeln!(words, "fingerprint {}", identity.fingerprint);
     let _ = writeln!(words, "humea {} on {}", identity.humea, identity.device);
-    let _ = writeln!(words, "{} of {} epochs", epochs(folder), folder.config()?.train.epochs);
-    let _ = writeln!(words, "checkpoints: {}", checkpoints(folder).join(", "));
+    let _ = writeln!(words, "{} of {} epochs", epochs(folder)?, folder.config()?.train.epochs);
+    let _ = writeln!(words, "checkpoints: {}", checkpoints(folder)?.join(", "));
     match result(folder)? {
         Some(summary) => words.push_str(&text::summary(&summary)),
         None => words.push_str("not finished: humea train --resume --run-dir goes on with it\n"),
@@ -36,8 +36,8 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
 pub fn json(folder: &RunFolder) -> Result<Value, TrainError> {
     Ok(json!({
         "run": folder.identity()?,
-        "epochs": epochs(folder),
-        "checkpoints": checkpoints(folder),
+        "epochs": epochs(folder)?,
+        "checkpoints": checkpoints(folder)?,
         "result": result(folder)?,
     }))
 }
@@ -50,14 +50,44 @@ fn result(folder: &RunFolder) -> Result<Option<Summary>, TrainError> {
     }
 }
 
-fn epochs(folder: &RunFolder) -> usize {
-    read(&folder.metrics()).map_or(0, |lines| lines.iter().map(Line::epoch).max().unwrap_or(0))
+/// Epochs in the log; none where it is not begun yet.
+fn epochs(folder: &RunFolder) -> Result<usize, MetricsError> {
+    match read(&folder.metrics()) {
+        Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(0),
+        lines => Ok(lines?.iter().map(Line::epoch).max().unwrap_or(0)),
+    }
 }
 
-fn checkpoints(folder: &RunFolder) -> Vec<String> {
-    let entries = std::fs::read_dir(folder.checkpoints()).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+/// The checkpoints' file names; none where none was written yet.
+fn checkpoints(folder: &RunFolder) -> Result<Vec<String>, TrainError> {
+    let path = folder.checkpoints();
+    let unreadable = |source| TrainError::Read { path: path.clone(), source };
+    let entries = match std::fs::read_dir(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+    }
     names.retain(|name| name.ends_with(".safetensors"));
     names.sort();
-    names
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_yet_is_none_and_what_cannot_be_read_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("config.toml"), "").unwrap();
+        let run = RunFolder::open(place.path()).unwrap();
+        assert_eq!((epochs(&run).unwrap(), checkpoints(&run).unwrap()), (0, Vec::new()));
+        std::fs::create_dir(run.metrics()).unwrap();
+        std::fs::write(run.checkpoints(), "").unwrap();
+        assert!(epochs(&run).unwrap_err().to_string().contains("metrics.jsonl"));
+        assert!(matches!(checkpoints(&run), Err(TrainError::Read { path, .. }) if path == run.checkpoints()));
+    }
 }

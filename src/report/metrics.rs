@@ -9,6 +9,7 @@ use data_process::fault::{Fault, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::Directions;
+use crate::train::run_folder::replace_file;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,7 +79,8 @@ impl MetricsLog {
         let failed = |act| move |source| MetricsError { act, path: path.to_owned(), source };
         if path.exists() {
             let kept: Vec<u8> = read(path)?.iter().filter(|line| line.epoch() <= epochs).flat_map(bytes).collect();
-            std::fs::write(path, kept).map_err(failed("write"))?;
+            // In one step: a kill in between would lose every epoch before.
+            replace_file(path, &kept).map_err(failed("write"))?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed("write"))?;
         Ok(Self { path: path.to_owned(), file })

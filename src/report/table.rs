@@ -10,7 +10,7 @@ use data_process::tables::{self, Cells, Column, TableError};
 pub struct Row {
     /// The variant's name.
     pub name: String,
-    /// How it ended: `finished`, `failed`, or `not run`.
+    /// How it ended: `finished` or `failed`.
     pub state: String,
     /// How the epoch was chosen.
     pub protocol: String,
