@@ -10,8 +10,8 @@ use crate::progress::Bars;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What is there already is skipped: a store that exists, text columns made by the same model, a \
-    run of the same configuration on the same store. Each run is a process of its own: one that fails or is killed \
-    leaves the others alone, and the same command goes on where it stopped. Ends in one table of ours against \
+    run of the same configuration on the same store. A store that cannot be prepared stops everything. Each run is a \
+    process of its own: one that fails or is killed leaves the others alone. The same command goes on where it stopped. Ends in one table of ours against \
     published: <out>/table.md, .csv and .parquet.\n\nExample: humea run pipelines/paper/ablation_*.toml --jobs 2"
 )]
 pub struct Args {

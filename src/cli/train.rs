@@ -94,13 +94,13 @@ impl Args {
 #[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let mut flags = args.flags();
-    // A resumed run needs nothing but its folder: what it was begun with is the lowest layer.
-    let kept =
-        args.run_dir.as_ref().filter(|_| args.resume && args.config.is_none()).map(|dir| dir.join("config.toml"));
-    let file = args.config.clone().or(kept.filter(|file| file.exists()));
-    if args.store.is_some() {
-        flags.retain(|flag| flag.key != "data.store" || !args.resume || args.config.is_some());
+    // A resumed run needs nothing but its folder: what it was begun with, its store above all, is the lowest layer.
+    let resumed = args.run_dir.as_ref().filter(|_| args.resume && args.config.is_none());
+    let kept = resumed.map(|dir| dir.join("config.toml")).filter(|file| file.exists());
+    if kept.is_some() {
+        flags.retain(|flag| flag.key != "data.store");
     }
+    let file = args.config.clone().or(kept);
     let config = Layers::of(file.as_deref(), &args.sets, &flags)?.config()?;
     let existing = match (args.resume, args.overwrite) {
         (true, _) => Existing::Resume,

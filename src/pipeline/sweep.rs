@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use data_process::event::{Event, Observer, Unit};
@@ -49,6 +49,18 @@ pub enum SweepError {
         /// Why.
         message: String,
     },
+    /// The runs' store cannot be prepared.
+    #[error("{stage} failed ({ended}), so nothing was trained: {reason}; {log} is its log; the same command goes on", log = log.display())]
+    Prepare {
+        /// The stage.
+        stage: &'static str,
+        /// How its process ended.
+        ended: ExitStatus,
+        /// The last line of its log.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+    },
     /// Some runs did not finish.
     #[error("{failed} of {all} runs did not finish ({names}); their logs say why; the same command goes on with them")]
     Failed {
@@ -72,7 +84,7 @@ impl Fault for SweepError {
             Self::Table(error) => error.kind(),
             Self::Published { .. } => Kind::Configuration,
             Self::Write { .. } => Kind::Output,
-            Self::Failed { .. } => Kind::Data,
+            Self::Prepare { .. } | Self::Failed { .. } => Kind::Data,
             Self::Interrupted => Kind::Interrupted,
         }
     }
@@ -151,7 +163,8 @@ pub fn variants(file: &Path, sets: &[String], out: &Path) -> Result<Vec<Variant>
         .map(|(number, value)| {
             let mut layers = layers.clone();
             layers.lay_key(&place, &sweep.key, value.clone())?;
-            let name = format!("{}-{}", config.run.name, value.to_string().trim_matches('"'));
+            // The name is also that of files: a value with a path in it must not lead elsewhere.
+            let name = format!("{}-{}", config.run.name, value.to_string().trim_matches('"').replace('/', "_"));
             layers.lay_key(&place, "run.name", toml::Value::String(name))?;
             Ok(variant(layers.config()?, sweep.published.get(number).copied().unwrap_or(f64::NAN), out))
         })
@@ -216,7 +229,7 @@ impl Outcome {
 /// Carries out a plan and writes its table.
 ///
 /// # Errors
-/// If nothing can be written, or the user stops it. Runs that fail are rows of the table.
+/// If nothing can be written, a store cannot be prepared, or the user stops it. Runs that fail are rows of the table.
 pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<Outcome, SweepError> {
     let logs = out.join("logs");
     for folder in [&logs, &out.join("plans")] {
@@ -230,10 +243,10 @@ pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Resu
             .map_err(|error| SweepError::Write { path: path.clone(), message: error.to_string() })?;
         replace_file(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
     }
-    observer.on(Event::Started { task: "runs", total: Some(plan.variants.len() as u64), unit: Unit::Items });
     for stage in &plan.preparation {
-        do_stage(stage, &logs.join(format!("{}.log", stage.name)), observer)?;
+        prepare(stage, &logs.join(format!("{}.log", stage.name)), observer)?;
     }
+    observer.on(Event::Started { task: "runs", total: Some(plan.variants.len() as u64), unit: Unit::Items });
     all(plan, &logs, jobs, observer)?;
     observer.on(Event::Finished);
     if interrupt::requested() {
@@ -253,6 +266,9 @@ fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<
             if jobs.wait_for_gpu && stage.skip.is_none() {
                 wait_for_idle_gpu(observer)?;
             }
+            if interrupt::requested() {
+                break;
+            }
             do_stage(&stage, &logs.join(format!("{}.log", variant.config.run.name)), observer)?;
             observer.on(Event::Advanced(1));
         }
@@ -271,11 +287,29 @@ fn next<'a>(waiting: &Mutex<VecDeque<&'a Variant>>) -> Option<&'a Variant> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// Runs one stage to its end; a failure is a note, its words are in the log.
-fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), SweepError> {
+/// Runs a stage that runs build on; without it none of them is worth starting.
+fn prepare(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), SweepError> {
+    let ended = do_stage(stage, log, observer)?;
+    if interrupt::requested() {
+        return Err(SweepError::Interrupted);
+    }
+    match ended {
+        Some(ended) if !ended.success() => {
+            let words = std::fs::read(log).map_err(|error| unwritable(log, &error))?;
+            let words = String::from_utf8_lossy(&words);
+            let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            let reason = last.trim_start_matches("error: ").to_owned();
+            Err(SweepError::Prepare { stage: stage.name, ended, reason, log: log.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs one stage to its end, if there is anything to do; a failure is a note, its words are in the log.
+fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<Option<ExitStatus>, SweepError> {
     observer.on(Event::Note(&stage.to_string()));
     if stage.skip.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let file = std::fs::File::create(log).map_err(|error| unwritable(log, &error))?;
     let again = file.try_clone().map_err(|error| unwritable(log, &error))?;
@@ -286,7 +320,7 @@ fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), Sw
     if !ended.success() {
         observer.on(Event::Note(&format!("{} failed ({ended}); see {}", stage.name, log.display())));
     }
-    Ok(())
+    Ok(Some(ended))
 }
 
 fn row(variant: &Variant) -> Row {
@@ -343,6 +377,15 @@ mod tests {
         assert_eq!(found[0], ("some-0.1", 0.1, 0.5));
         assert!(found[1].0 == "some-0.2" && found[1].2.is_nan());
         assert_ne!(variants[0].folder, variants[1].folder);
+    }
+
+    #[test]
+    fn a_value_with_a_path_in_it_names_no_other_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "[sweep]\nkey = \"train.initial\"\nvalues = [\"../a.safetensors\"]\n");
+        let variants = variants(&path, &[], Path::new("runs")).unwrap();
+        assert_eq!(variants[0].config.run.name, "some-.._a.safetensors");
+        assert_eq!(variants[0].folder.parent(), Some(Path::new("runs")));
     }
 
     #[test]

@@ -88,6 +88,18 @@ fn a_sweep_prepares_trains_survives_a_failure_and_skips_what_is_there() {
     assert_eq!(written(place), before);
 }
 
+#[test]
+fn a_sweep_whose_store_cannot_be_made_stops_there_with_the_reason() {
+    let place = place(&SWEEP.replace("\"120\"", "\"9\""));
+    let (code, table, said) = run(place.path(), "run sweep.toml");
+    assert_eq!((code, table.as_str()), (Some(4), ""), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("error: prep failed (exit status: "), "{said}");
+    assert!(last.contains("entities") && last.contains("runs/logs/prep.log"), "{said}");
+    assert!(!said.contains("embed-text") && !said.contains("do     train"), "{said}");
+    assert!(folders(place.path()).is_empty() && !place.path().join("runs/table.md").exists());
+}
+
 /// The command as a process group of its own, so that its runs die with it.
 fn start(place: &Path, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_humea"));

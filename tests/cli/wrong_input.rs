@@ -147,6 +147,7 @@ fn a_missing_or_foreign_run_folder_is_named() {
         bench.refuses(&format!("align --run {run} --out pairs.csv"), 3, &[run, "`humea train`"]);
         bench.refuses(&format!("train --resume --run-dir {run}"), 3, &[run, "`humea train`"]);
     }
+    bench.refuses("train --resume --store nowhere.parquet", 3, &["nowhere.parquet"]);
 }
 
 #[test]
