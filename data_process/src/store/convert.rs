@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type, UInt32Ty
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::part::read_footer;
+use super::part::{read_footer, reader_of};
 use super::{NewVectors, Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
 
@@ -76,9 +76,7 @@ fn of_source(error: StoreError, from: &Path) -> StoreError {
 fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {
     let (file, _) = read_footer(from)?;
     let failed = |source| StoreError::Decode { path: from.to_owned(), source };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(failed)?;
+    let reader = reader_of(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(failed)?;
     let schema = reader.schema();
     let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|source| failed(source.into()))?;
     concat_batches(&schema, &batches).map_err(|source| failed(source.into()))

@@ -83,6 +83,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Result<PlainPage, &'static str>> {
     )
 }
 
+/// Whether a page header, of any kind of page, ends within these bytes. The Parquet library must not be given any other:
+/// it would count out all that a list in it claims to hold, which may take hours.
+pub(super) fn ends(bytes: &[u8]) -> bool {
+    Thrift { bytes, depth: 0 }.skip_struct().is_some()
+}
+
 fn from_v1(fields: &Numbers, header: usize, size: usize) -> Option<Result<PlainPage, &'static str>> {
     let levels = u64::try_from(fields[1]?).ok()?;
     let encodings = [fields[2]?, fields[3]?, fields[4]?];
@@ -109,9 +115,6 @@ const STOP: u8 = 0;
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 const I32: u8 = 5;
-const LIST: u8 = 9;
-const SET: u8 = 10;
-const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
 /// The numeric fields of a small struct, by field id.
@@ -176,35 +179,23 @@ impl Thrift<'_> {
                 let length = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
                 self.bytes = self.bytes.get(length..)?;
             }
-            LIST | SET | MAP | STRUCT => self.skip_nested(wire)?,
+            STRUCT => self.skip_struct()?,
+            // A list, a set or a map: no page header has one, and what it claims to hold may be without end.
             _ => return None,
         }
         Some(())
     }
 
-    fn skip_nested(&mut self, wire: u8) -> Option<()> {
+    fn skip_struct(&mut self) -> Option<()> {
         self.depth += 1;
-        if self.depth > 16 || wire == MAP {
+        if self.depth > 16 {
             return None;
         }
-        if wire == STRUCT {
-            let mut last = 0;
-            loop {
-                match self.field(&mut last)? {
-                    (_, STOP) => break,
-                    (_, wire) => self.skip(wire)?,
-                }
-            }
-        } else {
-            let head = self.byte()?;
-            let length = if head >> 4 == 15 { take_varint(&mut self.bytes)? } else { u64::from(head >> 4) };
-            for _ in 0..length {
-                // Booleans in a list take a byte each, unlike booleans in a struct.
-                if matches!(head & 0x0f, TRUE | FALSE) {
-                    self.byte()?;
-                } else {
-                    self.skip(head & 0x0f)?;
-                }
+        let mut last = 0;
+        loop {
+            match self.field(&mut last)? {
+                (_, STOP) => break,
+                (_, wire) => self.skip(wire)?,
             }
         }
         self.depth -= 1;
@@ -229,8 +220,9 @@ mod tests {
     fn a_header_cut_short_is_no_header() {
         let bytes = write_v2(1_000_000, 250_000, 7, 61, 300, 9);
         for length in 0..bytes.len() {
-            assert!(read(&bytes[..length]).is_none(), "{length}");
+            assert!(read(&bytes[..length]).is_none() && !ends(&bytes[..length]), "{length}");
         }
+        assert!(ends(&bytes));
     }
 
     #[test]
@@ -249,6 +241,7 @@ mod tests {
         }
         // Deep nesting and a list of 2^63 items.
         let _ = read(&[0x9c; 4000]);
+        assert!(!ends(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0]));
         let _ = read(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     }
 }

@@ -79,6 +79,7 @@ pub use error::StoreError;
 pub use export::{Format, export};
 pub use meta::Origin;
 pub use npy::read_matrix;
+pub(crate) use part::reader_of;
 pub use parts::{merge, split, write_parts};
 pub use reader::Store;
 pub use shards::{SHARD, join_shards};

@@ -17,9 +17,10 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::StoreError;
 use super::levels::Shape;
+use super::mapped::Mapping;
 use super::meta::Meta;
+use super::{StoreError, header};
 use crate::schema;
 
 /// One file of a store.
@@ -214,9 +215,16 @@ pub(super) fn range_of(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
     (first >= 0 && (chunk.data_page_offset() as u64) < end.max(1)).then_some(start..end)
 }
 
-/// A file read at given places, so that several readers can share it.
+/// A reader of any Parquet file.
+pub(crate) fn reader_of(file: File) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, ParquetError> {
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(Arc::new(file)), metadata))
+}
+
+/// A file read at given places, so that several readers can share it; the page headers in it are checked before the
+/// Parquet library sees them.
 #[derive(Debug)]
-pub(super) struct Positioned(pub Arc<File>);
+pub(crate) struct Positioned(pub Arc<File>);
 
 impl Length for Positioned {
     fn len(&self) -> u64 {
@@ -228,7 +236,7 @@ impl ChunkReader for Positioned {
     type T = io::BufReader<From>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(io::BufReader::new(From { file: self.0.clone(), at: start }))
+        Ok(io::BufReader::new(From { file: self.0.clone(), at: start, checked: false }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
@@ -241,15 +249,28 @@ impl ChunkReader for Positioned {
     }
 }
 
-/// Reads a file from a place onwards.
+/// Reads a file from a place onwards: page headers, which are checked when they are first looked at. (The library also asks
+/// for readers of page bodies, but does not read from them.)
 #[derive(Debug)]
-pub(super) struct From {
+pub(crate) struct From {
     file: Arc<File>,
     at: u64,
+    checked: bool,
+}
+
+impl From {
+    fn check(&mut self) -> io::Result<()> {
+        let rest = Mapping::new(&self.file, self.at..self.file.metadata()?.len())?;
+        self.checked = header::ends(rest.bytes());
+        if self.checked { Ok(()) } else { Err(io::Error::other("a page header cannot be read")) }
+    }
 }
 
 impl Read for From {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.checked {
+            self.check()?;
+        }
         let read = read_some(&self.file, buffer, self.at)?;
         self.at += read as u64;
         Ok(read)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -12,11 +13,11 @@ use arrow::datatypes::{DataType, Float32Type, Int64Type, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::arrays::Choice;
 use super::error::VectorError;
 use super::table::{Key, TableBuilder, VectorTable, allowance};
+use crate::store::reader_of;
 
 /// Key columns by name, best first, where several columns could be the key.
 const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
@@ -27,7 +28,7 @@ const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
 /// If the file cannot be read, or it is not clear which columns are meant.
 pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     let (file, size) = open(path)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| library(path, "Parquet", &error))?;
+    let builder = reader_of(file).map_err(|error| library(path, "Parquet", &error))?;
     let columns = Columns::choose(path, builder.schema(), choice)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.key, columns.vectors]);
     let columns = columns.projected();
@@ -222,7 +223,7 @@ fn rows(lists: &ArrayRef) -> Result<(ArrayRef, Vec<Option<Range<usize>>>), Arrow
 
 fn nan_for_null(items: &ArrayRef) -> ArrayRef {
     let floats = items.as_primitive::<Float32Type>().iter().map(|item| item.unwrap_or(f32::NAN));
-    std::sync::Arc::new(arrow::array::Float32Array::from_iter_values(floats))
+    Arc::new(arrow::array::Float32Array::from_iter_values(floats))
 }
 
 #[cfg(test)]

@@ -43,6 +43,19 @@ fn sensitive(path: &Path, length: usize) -> Vec<std::ops::Range<usize>> {
     vec![0..4, image.offset as usize..end, end..length]
 }
 
+/// Found by the fuzz target `store_open`: a page header with an unknown field, lists in lists of two thousand million numbers
+/// beyond the end of the file, which the Parquet library would count out.
+#[test]
+fn a_page_header_that_claims_lists_without_end() {
+    let (_folder, path) = temporary();
+    let bytes = include_bytes!("../../../../tests/fixtures/store/endless_page_header.parquet");
+    let before = std::time::Instant::now();
+    let error = read_all(&path, bytes).unwrap_err();
+    assert!(matches!(&error, StoreError::Decode { .. }) && error.to_string().contains("page header"), "{error}");
+    crate::store::convert(&path, &path.with_extension("converted")).unwrap_err();
+    assert!(before.elapsed().as_secs() < 10);
+}
+
 #[test]
 fn every_byte_of_header_pages_and_footer_changed() {
     let (_folder, path, bytes) = small_store();
