@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use data_process::fault::{Fault, Kind};
 use data_process::texts::Template;
 
 use super::exit::Failure;
@@ -66,12 +67,38 @@ pub struct Args {
     shard: Option<Shard>,
 }
 
+/// An option that would do nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("`--plm hashing` has no use for {0}; leave it out, or name a model")]
+struct NotForHashing(&'static str);
+
+impl Fault for NotForHashing {
+    fn kind(&self) -> Kind {
+        Kind::Configuration
+    }
+}
+
 impl Args {
+    /// The first option given that only a model heeds.
+    fn meant_for_a_model(&self) -> Option<&'static str> {
+        let given = [
+            ("--pooling", self.pooling.is_some()),
+            ("--normalize", self.normalize.is_some()),
+            ("--max-length", self.max_length.is_some()),
+            ("--layer", self.layer.is_some()),
+            ("--dtype", self.dtype != Precision::Auto),
+            ("--revision", self.revision.is_some()),
+            ("--batch-tokens", self.batch_tokens.is_some()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
     fn embedder(&self, bars: &Bars) -> Result<Embedder, Failure> {
         // Asked for first, so that a GPU that is not there is never passed over in silence.
         let device = device::choose(self.device)?;
         let threads = tch::get_num_threads().max(1) as usize;
         if self.plm == "hashing" {
+            self.meant_for_a_model().map_or(Ok(()), |option| Err(NotForHashing(option)))?;
             return Ok(Embedder::hashing(threads));
         }
         let options = Options {

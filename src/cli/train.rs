@@ -8,7 +8,7 @@ use super::exit::Failure;
 use crate::pipeline::{Flag, Layers};
 use crate::progress::Bars;
 use crate::report::text;
-use crate::train::run;
+use crate::train::run::{self, Reopened};
 use crate::train::run_folder::{Existing, RunFolder};
 
 /// Train HUMEA on a store
@@ -99,6 +99,10 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let kept = resumed.map(|dir| dir.join("config.toml")).filter(|file| file.exists());
     if kept.is_some() {
         flags.retain(|flag| flag.key != "data.store");
+        if let (Some(dir), Some(store)) = (resumed, &args.store) {
+            // Another store than the run's own must not be passed over in silence.
+            Reopened::open(dir, Some(store))?;
+        }
     }
     let file = args.config.clone().or(kept);
     let config = Layers::of(file.as_deref(), &args.sets, &flags)?.config()?;

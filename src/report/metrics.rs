@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
@@ -105,13 +105,25 @@ fn bytes(line: &Line) -> Vec<u8> {
     text
 }
 
-/// The lines of a log; one that was cut short by a kill is skipped.
+/// The lines of a log; a last one that was cut short by a kill is left out.
 ///
 /// # Errors
-/// If the file cannot be read.
+/// If the file cannot be read, or a whole line is none of a log.
 pub fn read(path: &Path) -> Result<Vec<Line>, MetricsError> {
     let text = std::fs::read(path).map_err(|source| MetricsError { act: "read", path: path.to_owned(), source })?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
+    let lines = whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+    let parsed = lines.map(|(at, line)| {
+        serde_json::from_slice(line).map_err(|error| {
+            let reason = format!("line {} is none of a run's log ({error}); remove it, or train anew", at + 1);
+            MetricsError {
+                act: "read",
+                path: path.to_owned(),
+                source: io::Error::new(io::ErrorKind::InvalidData, reason),
+            }
+        })
+    });
+    parsed.collect()
 }
 
 #[cfg(test)]
@@ -134,6 +146,18 @@ mod tests {
         let mut log = MetricsLog::open(&path, 2).unwrap();
         log.push(&epoch(3)).unwrap();
         assert_eq!(read(&path).unwrap(), [epoch(1), epoch(2), epoch(3)]);
+    }
+
+    #[test]
+    fn a_whole_line_that_is_none_of_a_log_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        MetricsLog::open(&path, 0).unwrap().push(&epoch(1)).unwrap();
+        let text = [std::fs::read(&path).unwrap(), b"garbage\n".to_vec(), bytes(&epoch(2))].concat();
+        std::fs::write(&path, &text).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("line 2 is none"));
+        assert!(MetricsLog::open(&path, 2).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), text, "nothing is lost");
     }
 
     #[test]

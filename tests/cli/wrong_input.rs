@@ -223,6 +223,10 @@ fn numbers_out_of_range_are_refused_before_anything_is_written() {
     bench.refuses(&format!("{grow} --entities 200 --unlinked 1.5"), 5, &["unlinked"]);
     bench.fails("store split good.parquet --parts 0 --out parts", 2, &["--parts"]);
     bench.fails("embed-text --store good.parquet --plm hashing --shard 3/2", 2, &["i/n"]);
+    for option in ["--pooling mean", "--max-length 9", "--dtype bf16"] {
+        let line = format!("embed-text --store good.parquet --plm hashing {option}");
+        bench.refuses(&line, 5, &[option.split(' ').next().unwrap(), "hashing"]);
+    }
     bench.fails("inspect good.parquet --texts -1", 2, &["-1"]);
 }
 
@@ -352,6 +356,8 @@ fn what_lies_there_already_is_not_lost() {
     bench.refuses("train --device cpu --store good.parquet --run-dir run", 5, &["run", "--resume", "--overwrite"]);
     bench.refuses("store split good.parquet --parts 2 --out empty.txt", 8, &["empty.txt", "--out"]);
     bench.refuses("store convert good.parquet --out cut.parquet", 8, &["cut.parquet", "--out"]);
+    bench.succeeds("prep synthetic --entities 120 --seed 9 --out other.parquet");
+    bench.refuses("train --resume --run-dir run --store other.parquet", 4, &["other.parquet", "fingerprint"]);
     bench.succeeds("store split good.parquet --parts 2 --out parts");
     bench.refuses("store merge parts --out cut.parquet", 8, &["cut.parquet", "--out"]);
 }

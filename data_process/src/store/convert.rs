@@ -16,6 +16,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type, UInt32Ty
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::guarded::Guarded;
 use super::part::{read_footer, reader_of};
 use super::{NewVectors, Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
@@ -78,7 +79,8 @@ fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {
     let failed = |source| StoreError::Decode { path: from.to_owned(), source };
     let reader = reader_of(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(failed)?;
     let schema = reader.schema();
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|source| failed(source.into()))?;
+    let batches: Result<Vec<RecordBatch>, _> = Guarded::new(reader).collect();
+    let batches = batches.map_err(|source| failed(source.into()))?;
     concat_batches(&schema, &batches).map_err(|source| failed(source.into()))
 }
 

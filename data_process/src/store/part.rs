@@ -17,6 +17,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::guarded::Guarded;
 use super::levels::Shape;
 use super::mapped::Mapping;
 use super::meta::Meta;
@@ -82,14 +83,14 @@ impl Part {
     /// Decodes some ordinary columns, a batch at a time, each with the id of its first row.
     pub(super) fn batches(&self, names: &[&str]) -> Result<Batches<'_>, StoreError> {
         let reader = self.reader(names, false)?.build().map_err(|source| self.undecodable(source))?;
-        Ok(Batches { part: self, reader, next: self.first })
+        Ok(Batches { part: self, reader: Guarded::new(reader), next: self.first })
     }
 
     /// Decodes one column of one row group, whose first row has the id `first`.
     pub(super) fn group(&self, name: &str, group: usize, first: usize) -> Result<Batches<'_>, StoreError> {
         let reader = self.reader(&[name], true)?.with_row_groups(vec![group]);
         let reader = reader.build().map_err(|source| self.undecodable(source))?;
-        Ok(Batches { part: self, reader, next: first })
+        Ok(Batches { part: self, reader: Guarded::new(reader), next: first })
     }
 
     fn reader(&self, names: &[&str], hinted: bool) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, StoreError> {
@@ -121,7 +122,7 @@ impl Part {
 /// Batches of decoded columns.
 pub(super) struct Batches<'a> {
     part: &'a Part,
-    reader: parquet::arrow::arrow_reader::ParquetRecordBatchReader,
+    reader: Guarded,
     next: usize,
 }
 

@@ -17,7 +17,7 @@ use parquet::arrow::ProjectionMask;
 use super::arrays::Choice;
 use super::error::VectorError;
 use super::table::{Key, TableBuilder, VectorTable, allowance};
-use crate::store::reader_of;
+use crate::store::{Guarded, reader_of};
 
 /// Key columns by name, best first, where several columns could be the key.
 const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
@@ -33,7 +33,7 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.key, columns.vectors]);
     let columns = columns.projected();
     let batches = builder.with_projection(mask).build().map_err(|error| library(path, "Parquet", &error))?;
-    collect(path, "Parquet", batches, &columns, size)
+    collect(path, "Parquet", Guarded::new(batches), &columns, size)
 }
 
 /// Reads the vectors in an Arrow IPC file. A compressed one is refused: its buffers may claim any size, and the library

@@ -56,6 +56,16 @@ fn a_page_header_that_claims_lists_without_end() {
     assert!(before.elapsed().as_secs() < 10);
 }
 
+/// Found by the same target: the Parquet library panics at a number of too many bytes among a page's levels.
+#[test]
+fn a_page_at_which_the_library_panics() {
+    let (_folder, path) = temporary();
+    let bytes = include_bytes!("../../../../tests/fixtures/store/overlong_level.parquet");
+    let error = read_all(&path, bytes).unwrap_err();
+    assert!(matches!(&error, StoreError::Decode { .. }) && error.to_string().contains("gave up"), "{error}");
+    assert!(crate::store::convert(&path, &path.with_extension("converted")).is_err());
+}
+
 #[test]
 fn every_byte_of_header_pages_and_footer_changed() {
     let (_folder, path, bytes) = small_store();
