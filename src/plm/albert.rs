@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::bert::check_heads;
+use super::bert::{check_heads, check_kinds};
 use super::config::{Activation, ConfigError, ModelConfig};
 use super::layers::{Attend, Batch, BuildError, Embeddings, Encoder, LayerNorm, Linear, PostNormBlock, TableSizes};
 use super::weights::{Scope, Weights, WeightsError};
@@ -40,6 +40,7 @@ impl AlbertConfig {
             let expected = "only one block shared by all layers is known";
             return Err(ConfigError::Unsupported { key, found: found.to_string(), expected });
         }
+        check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)
     }
 }

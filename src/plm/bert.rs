@@ -45,8 +45,18 @@ impl BertConfig {
                 return Err(ConfigError::Unsupported { key: "position_embedding_type", found, expected });
             }
         }
+        check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)
     }
+}
+
+/// Refuses a model without a first kind of text, which every text is.
+pub(super) fn check_kinds(kinds: i64) -> Result<(), ConfigError> {
+    if kinds > 0 {
+        return Ok(());
+    }
+    let expected = "there must be at least one";
+    Err(ConfigError::Unsupported { key: "type_vocab_size", found: kinds.to_string(), expected })
 }
 
 /// Refuses a number of heads that does not divide the width.

@@ -51,6 +51,18 @@ pub enum WeightsError {
         /// The tensor.
         name: String,
     },
+    /// A tensor the architecture needs is of a kind that is not read.
+    #[error(
+        "the tensor {name:?} of {model} is stored as {stored}, which is not read; fetch float32, bfloat16 or float16 weights"
+    )]
+    Stored {
+        /// The first weight file.
+        model: String,
+        /// The tensor.
+        name: String,
+        /// How its numbers are stored.
+        stored: String,
+    },
     /// A tensor has another shape than config.json says.
     #[error("the tensor {name:?} of {model} is {found:?} where config.json asks for {expected:?}")]
     Shape {
@@ -70,7 +82,7 @@ impl Fault for WeightsError {
         match self {
             Self::Read { .. } => FaultKind::Input,
             Self::Torch(error) => error.kind(),
-            Self::Format { .. } | Self::Index { .. } | Self::Missing { .. } | Self::Shape { .. } => FaultKind::Data,
+            _ => FaultKind::Data,
         }
     }
 }
@@ -86,25 +98,27 @@ pub struct Weights {
     kind: Kind,
     /// Tensors as stored until first asked for, as given out from then on.
     tensors: RefCell<HashMap<String, Tensor>>,
+    /// Tensors of a kind that is not read, and that kind.
+    unread: HashMap<String, String>,
 }
 
 impl Weights {
     /// Maps the tensors of all `files`; those of a `.bin` file are read into memory, and nothing in it is run.
     pub fn open(files: &[PathBuf], device: Device, kind: Kind) -> Result<Self, WeightsError> {
-        let mut tensors = HashMap::new();
+        let (mut tensors, mut unread) = (HashMap::new(), HashMap::new());
         for file in files {
             if file.extension().is_some_and(|extension| TORCH_FILES.iter().any(|known| extension == *known)) {
-                read_torch(file, &mut tensors)?;
+                read_torch(file, &mut tensors, &mut unread)?;
             } else {
-                read_safetensors(file, &mut tensors)?;
+                read_safetensors(file, &mut tensors, &mut unread)?;
             }
         }
-        Ok(Self::from_tensors(first_name(files), tensors, device, kind))
+        Ok(Self { unread, ..Self::from_tensors(first_name(files), tensors, device, kind) })
     }
 
     /// Weights that are in memory already.
     pub fn from_tensors(model: String, tensors: HashMap<String, Tensor>, device: Device, kind: Kind) -> Self {
-        Self { model, device, kind, tensors: RefCell::new(tensors) }
+        Self { model, device, kind, tensors: RefCell::new(tensors), unread: HashMap::new() }
     }
 
     /// The device the tensors are given out on.
@@ -132,7 +146,7 @@ impl Weights {
     pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, WeightsError> {
         let mut tensors = self.tensors.borrow_mut();
         let Some(tensor) = tensors.get_mut(name) else {
-            return Err(WeightsError::Missing { model: self.model.clone(), name: name.to_owned() });
+            return Err(self.missing(name));
         };
         if tensor.size() != shape {
             let (found, expected) = (tensor.size(), shape.to_vec());
@@ -145,7 +159,15 @@ impl Weights {
     pub fn any_shape(&self, name: &str) -> Result<Tensor, WeightsError> {
         match self.tensors.borrow_mut().get_mut(name) {
             Some(tensor) => Ok(self.give_out(tensor)),
-            None => Err(WeightsError::Missing { model: self.model.clone(), name: name.to_owned() }),
+            None => Err(self.missing(name)),
+        }
+    }
+
+    fn missing(&self, name: &str) -> WeightsError {
+        let (model, name) = (self.model.clone(), name.to_owned());
+        match self.unread.get(&name) {
+            Some(stored) => WeightsError::Stored { model, name, stored: stored.clone() },
+            None => WeightsError::Missing { model, name },
         }
     }
 
@@ -228,12 +250,19 @@ fn first_name(files: &[PathBuf]) -> String {
     files.first().map_or_else(|| "(no files)".to_owned(), |path| path.display().to_string())
 }
 
-fn read_safetensors(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(), WeightsError> {
+fn read_safetensors(
+    path: &Path,
+    into: &mut HashMap<String, Tensor>,
+    unread: &mut HashMap<String, String>,
+) -> Result<(), WeightsError> {
     let mapping = Mapping::open(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
     let wrong = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(mapping.bytes()).map_err(|error| wrong(error.to_string()))?;
     for (name, view) in file.iter() {
-        let Some(kind) = kind_of(view.dtype()) else { continue };
+        let Some(kind) = kind_of(view.dtype()) else {
+            unread.insert(name.to_owned(), format!("{:?}", view.dtype()));
+            continue;
+        };
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         let tensor = tensor_over(view.data(), &shape, kind)
             .ok_or_else(|| wrong(format!("tensor {name:?} does not fill its shape {shape:?}")))?;
@@ -242,22 +271,30 @@ fn read_safetensors(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(
     Ok(())
 }
 
-fn read_torch(path: &Path, into: &mut HashMap<String, Tensor>) -> Result<(), WeightsError> {
+fn read_torch(
+    path: &Path,
+    into: &mut HashMap<String, Tensor>,
+    unread: &mut HashMap<String, String>,
+) -> Result<(), WeightsError> {
     let file = TorchFile::open(path)?;
     for name in file.names() {
         let stored = file.tensor(name)?;
+        // Training scripts wrap the model: {"state_dict": {…}}.
+        let name = name.strip_prefix("state_dict.").unwrap_or(name).to_owned();
         let kind = match stored.element {
             Element::F64 => Kind::Double,
             Element::F32 => Kind::Float,
             Element::F16 => Kind::Half,
             Element::Bf16 => Kind::BFloat16,
-            _ => continue,
+            other => {
+                unread.insert(name, format!("{other:?}"));
+                continue;
+            }
         };
         let shape: Vec<i64> = stored.shape.iter().map(|&n| n as i64).collect();
         let tensor = Tensor::f_from_data_size(&stored.bytes, &shape, kind)
             .map_err(|error| WeightsError::Format { path: path.to_owned(), reason: error.to_string() })?;
-        // Training scripts wrap the model: {"state_dict": {…}}.
-        into.insert(name.strip_prefix("state_dict.").unwrap_or(name).to_owned(), tensor);
+        into.insert(name, tensor);
     }
     Ok(())
 }
@@ -312,6 +349,16 @@ mod tests {
         assert!(matches!(weights.tensor("w", &[2]), Err(WeightsError::Shape { .. })));
         let error = weights.tensor("w", &[2]).unwrap_err();
         assert_eq!(error.to_string(), "the tensor \"w\" of m.safetensors is [1] where config.json asks for [2]");
+    }
+
+    #[test]
+    fn a_tensor_of_a_kind_that_is_not_read_is_named_with_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = Tensor::from_slice(&[1_i8, 2]);
+        let path = saved(folder.path(), "quantised.safetensors", &[("w", numbers)]);
+        let weights = Weights::open(&[path], Device::Cpu, Kind::Float).unwrap();
+        let error = weights.tensor("w", &[2]).unwrap_err();
+        assert!(matches!(&error, WeightsError::Stored { stored, .. } if stored == "I8"), "{error}");
     }
 
     #[test]

@@ -53,6 +53,8 @@ fn a_wrong_configuration_has_its_error() {
     assert!(matches!(spoilt("config.json", Some("{")), EmbedderError::Config(ConfigError::Json { .. })));
     let heads = configured("num_attention_heads", 5);
     assert!(matches!(heads, EmbedderError::Config(ConfigError::Unsupported { .. })), "{heads}");
+    let kinds = configured("type_vocab_size", 0);
+    assert!(matches!(kinds, EmbedderError::Config(ConfigError::Unsupported { .. })), "{kinds}");
     let width = configured("intermediate_size", 7);
     assert!(matches!(width, EmbedderError::Weights(WeightsError::Shape { .. })), "{width}");
     let module = spoilt("modules.json", Some(r#"[{"type": "sentence_transformers.models.Dense"}]"#));
