@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use crate::eval::csls::hubness;
+use crate::eval::csls::{hubness, room};
 use crate::evidence::Between;
 
 /// Left rows compared at once.
@@ -40,11 +40,12 @@ impl Neighbours {
     pub fn between(left: &Tensor, right: &Tensor, evidence: Option<&Between>, k: usize) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (left, right) = (left.detach(), right.detach().tr());
-        let [row_mean, column_mean] = hubness(&left, &right, k, None)?;
+        let cosines = room(&left, &right)?;
+        let [row_mean, column_mean] = hubness(&left, &right, k, cosines.as_ref())?;
         let kept = KEPT.min(right.size()[1]);
         let (mut rights, mut scores) = (Vec::new(), Vec::new());
         let mut best: Option<(Tensor, Tensor)> = None;
-        for (start, cosines) in blocks(&left, &right) {
+        for (start, cosines) in blocks(&left, &right, cosines.as_ref()) {
             let rows = row_mean.narrow(0, start, cosines.size()[0]);
             let csls = cosines * 2.0 - rows.unsqueeze(1) - &column_mean;
             let csls = evidence.map_or_else(|| Ok(csls.shallow_clone()), |evidence| evidence.add_to(&csls, start))?;
@@ -81,12 +82,14 @@ impl Neighbours {
     }
 }
 
-/// Cosines of some left rows with all right ones, with the first row's position.
-fn blocks(left: &Tensor, right: &Tensor) -> impl Iterator<Item = (i64, Tensor)> {
+/// Cosines of some left rows with all right ones, taken from those kept if there are any, with the first row's position.
+fn blocks(left: &Tensor, right: &Tensor, kept: Option<&Tensor>) -> impl Iterator<Item = (i64, Tensor)> {
     let rows = left.size()[0];
-    (0..rows)
-        .step_by(BLOCK as usize)
-        .map(move |start| (start, left.narrow(0, start, BLOCK.min(rows - start)).matmul(right)))
+    (0..rows).step_by(BLOCK as usize).map(move |start| {
+        let height = BLOCK.min(rows - start);
+        let cosines = kept.map(|kept| kept.narrow(0, start, height));
+        (start, cosines.unwrap_or_else(|| left.narrow(0, start, height).matmul(right)))
+    })
 }
 
 /// The better of two column maxima; the earlier row where they tie.

@@ -8,6 +8,19 @@ use tch::{Kind, TchError, Tensor};
 /// allocator returns memory to the system each time.
 pub(super) const BLOCK: i64 = 512;
 
+/// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
+const KEPT: i64 = 512 << 20;
+
+/// Room for all cosines of left rows `[n, d]` with right ones `[d, m]`, if they are few enough to be kept.
+///
+/// # Errors
+/// If libtorch refuses, for instance for want of memory.
+pub(crate) fn room(left: &Tensor, right: &Tensor) -> Result<Option<Tensor>, TchError> {
+    let (n, m) = (left.size()[0], right.size()[1]);
+    let few = n * m * 4 <= KEPT;
+    few.then(|| Tensor::f_empty([n, m], (left.kind(), left.device()))).transpose()
+}
+
 /// r `[n]` of the left rows `[n, d]` and c `[m]` of the right ones `[d, m]`, n > 0, each of unit length; all cosines are
 /// left in `kept` `[n, m]` if it is given.
 ///

@@ -5,12 +5,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::csls::{BLOCK, hubness};
+use super::csls::{BLOCK, hubness, room};
 use super::{Directions, EvalConfig, Figures};
 use crate::evidence::Between;
-
-/// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
-const KEPT: i64 = 512 << 20;
 
 /// The rank of each link's counterpart, from 1, in both directions. A tie counts against us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,9 +47,7 @@ impl Ranking {
         let (left, right) = (left.detach(), right.detach().tr());
         let links = left.size()[0];
         let csls = config.csls && links > 0;
-        let kept = (csls && links * links * 4 <= KEPT)
-            .then(|| Tensor::f_empty([links, links], (left.kind(), left.device())))
-            .transpose()?;
+        let kept = if csls { room(&left, &right)? } else { None };
         let hubness = if csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
         Ok(Self { left, right, hubness, kept })
     }
