@@ -12,11 +12,13 @@ targets=("$@")
 export HUMEA_FUZZED="data_process ${all[*]}"
 export CARGO_TARGET_DIR=${HUMEA_FUZZ_TARGET:-$PWD/fuzz/target}
 RUSTC_WRAPPER=$PWD/fuzz/rustc.sh cargo build --manifest-path fuzz/Cargo.toml --bins
-declare -A fixtures=([pickle]="*.pkl" [numpy]="*.npy" [torch_file]="*.bin *.pt")
+declare -A fixtures=(
+    [pickle]="vectors/*.pkl" [numpy]="vectors/*.npy" [torch_file]="vectors/*.bin vectors/*.pt" [store_open]="store/*"
+)
 for target in "${targets[@]}"; do
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     # What the tests read makes good seeds.
-    for kind in ${fixtures[$target]:-}; do cp -n tests/fixtures/vectors/$kind "fuzz/corpus/$target/"; done
+    for kind in ${fixtures[$target]:-}; do cp -n tests/fixtures/$kind "fuzz/corpus/$target/"; done
     seeds=("fuzz/corpus/$target")
     [ ! -d "fuzz/seeds/$target" ] || seeds+=("fuzz/seeds/$target")
     echo "fuzz: $target for $seconds s"

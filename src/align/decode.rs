@@ -1,18 +1,31 @@
 //! Which pairs are believed.
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use tch::{TchError, Tensor};
 
 use super::neighbours::{Neighbours, Scored};
 use super::{Decoding, Pair};
 use crate::evidence::Evidence;
+use crate::inputs::links::Link;
 
 /// The entities to be paired, as ascending store ids.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
     /// Left ids.
     pub left: Vec<u32>,
     /// Right ids.
     pub right: Vec<u32>,
+}
+
+impl Candidates {
+    /// All entities but those of `known` links; ids below `left` are left.
+    pub fn without<'a>(known: impl IntoIterator<Item = &'a Link>, left: usize, entities: usize) -> Self {
+        let linked: HashSet<u32> = known.into_iter().flatten().copied().collect();
+        let free = |range: Range<usize>| range.map(|id| id as u32).filter(|id| !linked.contains(id)).collect();
+        Self { left: free(0..left), right: free(left..entities) }
+    }
 }
 
 /// Pairs the candidates; `vectors` is `[N, d]`, one joint vector of unit length per entity. Best pairs first.

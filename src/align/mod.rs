@@ -2,7 +2,7 @@
 
 mod calibrate;
 mod decode;
-pub mod neighbours;
+mod neighbours;
 mod write;
 
 use serde::{Deserialize, Serialize};

@@ -2,17 +2,15 @@
 
 use tch::{TchError, Tensor};
 
-use crate::eval::csls::{hubness, room};
+use crate::eval::csls::Scores;
 use crate::evidence::Between;
 
-/// Left rows compared at once.
-const BLOCK: i64 = 1024;
 /// Candidates kept per left vector for decoding one to one.
 const KEPT: i64 = 10;
 
 /// Two positions and their score.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
+pub(super) struct Scored {
     /// Position among the left vectors.
     pub left: usize,
     /// Position among the right vectors.
@@ -23,7 +21,7 @@ pub struct Scored {
 
 /// Who is nearest to whom.
 #[derive(Debug)]
-pub struct Neighbours {
+pub(super) struct Neighbours {
     /// Nearest right positions of each left one, best first, at most ten.
     kept: i64,
     rights: Vec<i64>,
@@ -37,18 +35,19 @@ impl Neighbours {
     ///
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
-    pub fn between(left: &Tensor, right: &Tensor, evidence: Option<&Between>, k: usize) -> Result<Self, TchError> {
+    pub(super) fn between(
+        left: &Tensor,
+        right: &Tensor,
+        evidence: Option<&Between>,
+        k: usize,
+    ) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let (left, right) = (left.detach(), right.detach().tr());
-        let cosines = room(&left, &right)?;
-        let [row_mean, column_mean] = hubness(&left, &right, k, cosines.as_ref())?;
-        let kept = KEPT.min(right.size()[1]);
+        let all = Scores::new(left, right, Some(k))?;
+        let kept = KEPT.min(right.size()[0]);
         let (mut rights, mut scores) = (Vec::new(), Vec::new());
         let mut best: Option<(Tensor, Tensor)> = None;
-        for (start, cosines) in blocks(&left, &right, cosines.as_ref()) {
-            let rows = row_mean.narrow(0, start, cosines.size()[0]);
-            let csls = cosines * 2.0 - rows.unsqueeze(1) - &column_mean;
-            let csls = evidence.map_or_else(|| Ok(csls.shallow_clone()), |evidence| evidence.add_to(&csls, start))?;
+        for (start, height) in all.blocks() {
+            let csls = all.block((start, height), evidence)?;
             let (score, position) = csls.f_topk(kept, 1, true, true)?;
             scores.extend(Vec::<f32>::try_from(score.flatten(0, 1))?);
             rights.extend(Vec::<i64>::try_from(position.flatten(0, 1))?);
@@ -60,19 +59,19 @@ impl Neighbours {
     }
 
     /// Each left position's nearest.
-    pub fn nearest(&self) -> impl Iterator<Item = Scored> {
+    pub(super) fn nearest(&self) -> impl Iterator<Item = Scored> {
         let kept = (self.kept as usize).max(1);
         let firsts = self.rights.iter().zip(&self.scores).step_by(kept);
         firsts.enumerate().map(|(left, (right, score))| Scored { left, right: *right as usize, score: *score })
     }
 
     /// Pairs that are each other's nearest.
-    pub fn mutual(&self) -> impl Iterator<Item = Scored> {
+    pub(super) fn mutual(&self) -> impl Iterator<Item = Scored> {
         self.nearest().filter(|pair| self.lefts[pair.right] == pair.left as i64)
     }
 
     /// All kept candidates, best first; ties by position, so that the order is the same everywhere.
-    pub fn candidates(&self) -> Vec<Scored> {
+    pub(super) fn candidates(&self) -> Vec<Scored> {
         let kept = (self.kept as usize).max(1);
         let all = self.rights.iter().zip(&self.scores).enumerate();
         let mut all: Vec<Scored> =
@@ -80,16 +79,6 @@ impl Neighbours {
         all.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.left, a.right).cmp(&(b.left, b.right))));
         all
     }
-}
-
-/// Cosines of some left rows with all right ones, taken from those kept if there are any, with the first row's position.
-fn blocks(left: &Tensor, right: &Tensor, kept: Option<&Tensor>) -> impl Iterator<Item = (i64, Tensor)> {
-    let rows = left.size()[0];
-    (0..rows).step_by(BLOCK as usize).map(move |start| {
-        let height = BLOCK.min(rows - start);
-        let cosines = kept.map(|kept| kept.narrow(0, start, height));
-        (start, cosines.unwrap_or_else(|| left.narrow(0, start, height).matmul(right)))
-    })
 }
 
 /// The better of two column maxima; the earlier row where they tie.

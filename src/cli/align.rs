@@ -10,8 +10,8 @@ use crate::train::predict;
 /// Predict the links of entities without one
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Scores are CSLS and what attribute values add to it; the confidence is learnt from the held-out seeds of protocol `validation` and \
-    empty without them.\n\nExample: humea align --run runs/fb15k_db15k --out pairs.csv --decoding one-to-one"
+    after_help = "Scores are CSLS and what attribute values add to it; the confidence is learnt from the held-out seeds of \
+    protocol `validation` and empty without them.\n\nExample: humea align --run runs/fb15k_db15k --out pairs.csv --decoding one-to-one"
 )]
 pub struct Args {
     /// The run folder

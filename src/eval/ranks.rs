@@ -5,7 +5,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::csls::{BLOCK, hubness, room};
+use super::csls::Scores;
 use super::{Directions, EvalConfig, Figures};
 use crate::evidence::Between;
 
@@ -27,15 +27,7 @@ impl Ranks {
 
 /// Links to be ranked, with and without evidence: what both need is computed once.
 #[derive(Debug)]
-pub struct Ranking {
-    left: Tensor,
-    /// `[d, n]`.
-    right: Tensor,
-    /// `[n]` hubness of the left and of the right rows; none without CSLS.
-    hubness: Option<[Tensor; 2]>,
-    /// `[n, n]` cosines, if they are few enough.
-    kept: Option<Tensor>,
-}
+pub struct Ranking(Scores);
 
 impl Ranking {
     /// Of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the other.
@@ -43,13 +35,7 @@ impl Ranking {
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
     pub fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
-        let _no_grad = tch::no_grad_guard();
-        let (left, right) = (left.detach(), right.detach().tr());
-        let links = left.size()[0];
-        let csls = config.csls && links > 0;
-        let kept = if csls { room(&left, &right)? } else { None };
-        let hubness = if csls { Some(hubness(&left, &right, config.csls_k, kept.as_ref())?) } else { None };
-        Ok(Self { left, right, hubness, kept })
+        Scores::new(left, right, config.csls.then_some(config.csls_k)).map(Self)
     }
 
     /// The rank of each link's counterpart; `evidence` is that between the links' entities, in their order.
@@ -57,17 +43,16 @@ impl Ranking {
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
     pub fn ranks(&self, evidence: Option<&Between>) -> Result<Ranks, TchError> {
-        let (links, device) = (self.left.size()[0], self.left.device());
+        let (links, device) = (self.0.left().size()[0], self.0.left().device());
         if links == 0 {
             return Ok(Ranks::default());
         }
         let _no_grad = tch::no_grad_guard();
-        let gold = self.gold(evidence)?;
+        let gold = self.0.of_links(evidence)?;
         let mut rows = Vec::new();
         let mut columns = Tensor::zeros([links], (Kind::Int64, device));
-        for start in (0..links).step_by(BLOCK as usize) {
-            let height = BLOCK.min(links - start);
-            let scores = self.block(start, height, evidence)?;
+        for (start, height) in self.0.blocks() {
+            let scores = self.0.block((start, height), evidence)?;
             // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
             let own = gold.narrow(0, start, height);
             let positions = Tensor::arange_start(start, start + height, (Kind::Int64, device)).unsqueeze(1);
@@ -77,34 +62,6 @@ impl Ranking {
             columns += beats(&gold)?.f_sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64)?;
         }
         Ok(Ranks { left_to_right: Vec::try_from(Tensor::f_cat(&rows, 0)?)?, right_to_left: Vec::try_from(columns)? })
-    }
-
-    fn block(&self, start: i64, height: i64, evidence: Option<&Between>) -> Result<Tensor, TchError> {
-        let cosines = match &self.kept {
-            Some(kept) => kept.narrow(0, start, height),
-            None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
-        };
-        let scores = match &self.hubness {
-            Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
-            None => cosines,
-        };
-        match evidence {
-            Some(evidence) => evidence.add_to(&scores, start),
-            None => Ok(scores),
-        }
-    }
-
-    /// `[n]`, the score of each link.
-    fn gold(&self, evidence: Option<&Between>) -> Result<Tensor, TchError> {
-        let cosines = self.left.unsqueeze(1).f_bmm(&self.right.tr().unsqueeze(2))?.f_view([-1])?;
-        let scores = match &self.hubness {
-            Some([rows, columns]) => cosines * 2.0 - rows - columns,
-            None => cosines,
-        };
-        match evidence {
-            Some(evidence) => scores.f_add(&evidence.of_links(self.left.device())),
-            None => Ok(scores),
-        }
     }
 }
 

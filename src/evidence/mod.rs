@@ -20,7 +20,8 @@ mod tests;
 mod values;
 
 use data_process::pair::GraphPair;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use between::Between;
 
@@ -35,7 +36,16 @@ pub struct EvidenceConfig {
     /// Whether typed attribute values are.
     pub values: bool,
     /// What a nat of evidence adds to a score, which is on the scale of two cosines.
+    #[serde(deserialize_with = "not_negative")]
     pub weight: f64,
+}
+
+fn not_negative<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let number = f64::deserialize(from)?;
+    if number >= 0.0 && number.is_finite() {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format!("must be a number that is not negative, such as 0.06; {number} is not one")))
 }
 
 /// A left and a right attribute that say the same.

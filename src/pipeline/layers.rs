@@ -380,6 +380,10 @@ mod tests {
             let text = error_of(&format!("[train]\n{key}\n"));
             assert!(text.contains(key.split(' ').next().unwrap_or_default()), "{text}");
         }
+        for weight in ["-0.1", "nan", "inf"] {
+            let text = error_of(&format!("[evidence]\nweight = {weight}\n"));
+            assert!(text.contains("`evidence.weight`") && text.contains("not negative"), "{text}");
+        }
         let unnamed = Layers::defaults().unwrap().config().unwrap().store().unwrap_err().to_string();
         assert!(unnamed.contains("`data.store`") && unnamed.contains("--store"), "{unnamed}");
     }

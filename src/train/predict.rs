@@ -9,7 +9,6 @@ use data_process::store::Structure;
 use tch::Tensor;
 
 use super::TrainError;
-use super::pseudo_labels::Unlinked;
 use super::run::{Material, Model, Reopened};
 use crate::align::{self, Calibration, Candidates, Decoding, Format, Predictions, Wanted, WriteError};
 use crate::device;
@@ -94,11 +93,10 @@ impl Scored<'_> {
 
 fn candidates(structure: &Structure, links: &Links, wanted: Wanted) -> Candidates {
     let (left, entities) = (structure.left, structure.entities);
-    let free = match wanted {
-        Wanted::Unlinked => Unlinked::of(left, entities, &structure.links),
-        Wanted::Unseen => Unlinked::of(left, entities, links.train.iter().chain(&links.validation)),
-    };
-    Candidates { left: free.left, right: free.right }
+    match wanted {
+        Wanted::Unlinked => Candidates::without(&structure.links, left, entities),
+        Wanted::Unseen => Candidates::without(links.train.iter().chain(&links.validation), left, entities),
+    }
 }
 
 /// Held-out links among the candidates tell how often a score is right.

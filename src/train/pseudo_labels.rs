@@ -1,12 +1,10 @@
 //! Pseudo-labels: mutual nearest neighbours among the entities without a known link join the training list for as long as
 //! they stay mutual. The generator is given the seeds and the model's vectors; it has no way to see a test link.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::align::neighbours::Neighbours;
+use crate::align::{self, Candidates, Decoding};
 use crate::evidence::Evidence;
 use crate::inputs::links::Link;
 
@@ -33,25 +31,6 @@ impl PseudoLabelsConfig {
     }
 }
 
-/// The entities of each side that no known link names; ascending.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unlinked {
-    /// Left ids.
-    pub left: Vec<u32>,
-    /// Right ids.
-    pub right: Vec<u32>,
-}
-
-impl Unlinked {
-    /// All entities but those of `known` links.
-    pub fn of<'a>(left: usize, entities: usize, known: impl IntoIterator<Item = &'a Link>) -> Self {
-        let linked: HashSet<u32> = known.into_iter().flatten().copied().collect();
-        let free =
-            |range: std::ops::Range<usize>| range.map(|id| id as u32).filter(|id| !linked.contains(id)).collect();
-        Self { left: free(0..left), right: free(left..entities) }
-    }
-}
-
 /// One round: the pairs of unlinked entities that are each other's nearest neighbour now. They replace the pairs of the
 /// round before, so a pair that is no longer mutual is dropped.
 ///
@@ -62,21 +41,14 @@ impl Unlinked {
 pub fn round(
     vectors: &Tensor,
     evidence: Option<&Evidence>,
-    unlinked: &Unlinked,
+    unlinked: &Candidates,
     config: &PseudoLabelsConfig,
 ) -> Result<Vec<Link>, tch::TchError> {
-    if unlinked.left.is_empty() || unlinked.right.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = |ids: &[u32]| {
-        let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-        vectors.f_index_select(0, &Tensor::from_slice(&ids).to_device(vectors.device()))
-    };
-    let evidence = evidence.map(|evidence| evidence.between(&unlinked.left, &unlinked.right));
-    let [left, right] = [rows(&unlinked.left)?, rows(&unlinked.right)?];
-    let near = Neighbours::between(&left, &right, evidence.as_ref(), config.csls_k)?;
-    let mutual = near.mutual().filter(|pair| f64::from(pair.score) >= config.least_score);
-    Ok(mutual.map(|pair| [unlinked.left[pair.left], unlinked.right[pair.right]]).collect())
+    let mutual = align::decode(vectors, evidence, unlinked, Decoding::Mutual, config.csls_k)?;
+    let believed = mutual.into_iter().filter(|pair| f64::from(pair.score) >= config.least_score);
+    let mut links: Vec<Link> = believed.map(|pair| [pair.left, pair.right]).collect();
+    links.sort_unstable();
+    Ok(links)
 }
 
 #[cfg(test)]
@@ -99,8 +71,8 @@ mod tests {
 
     #[test]
     fn mutual_neighbours_are_found_and_dropped_when_no_longer_mutual() {
-        let unlinked = Unlinked::of(3, 6, &[[0, 3]]);
-        assert_eq!(unlinked, Unlinked { left: vec![1, 2], right: vec![4, 5] });
+        let unlinked = Candidates::without(&[[0, 3]], 3, 6);
+        assert_eq!(unlinked, Candidates { left: vec![1, 2], right: vec![4, 5] });
         let apart = vectors(&[[1., 0.], [1., 0.], [0., 1.], [1., 0.], [1., 0.], [0., 1.]]);
         assert_eq!(round(&apart, None, &unlinked, &CONFIG).unwrap(), [[1, 4], [2, 5]]);
         let crossed = vectors(&[[1., 0.], [1., 0.], [0., 1.], [1., 0.], [0., 1.], [1., 0.]]);
@@ -111,7 +83,7 @@ mod tests {
 
     #[test]
     fn without_unlinked_entities_there_are_no_pairs() {
-        let unlinked = Unlinked::of(1, 2, &[[0, 1]]);
+        let unlinked = Candidates::without(&[[0, 1]], 1, 2);
         assert!(round(&vectors(&[[1., 0.], [1., 0.]]), None, &unlinked, &CONFIG).unwrap().is_empty());
     }
 }

@@ -12,8 +12,9 @@ use super::checkpoint::{Best, Checkpoint, State};
 use super::curriculum::TrainingList;
 use super::learner::{EpochLoss, Learner};
 use super::protocol::Part;
-use super::pseudo_labels::{self, Unlinked};
+use super::pseudo_labels;
 use super::run_folder::{Checkpointed, RunFolder};
+use crate::align::Candidates;
 use crate::eval::Directions;
 use crate::inputs::{Links, links::Link};
 use crate::interrupt;
@@ -26,7 +27,7 @@ pub(super) struct Session<'a> {
     folder: &'a RunFolder,
     links: &'a Links,
     learner: &'a mut Learner,
-    unlinked: Unlinked,
+    unlinked: Candidates,
     training: TrainingList,
     pseudo: Vec<Link>,
     state: State,
@@ -46,7 +47,7 @@ impl<'a> Session<'a> {
         device: Device,
     ) -> Result<Self, TrainError> {
         let known = links.train.iter().chain(&links.validation);
-        let unlinked = Unlinked::of(structure.left, structure.entities, known);
+        let unlinked = Candidates::without(known, structure.left, structure.entities);
         let last = folder.checkpoint("last");
         let checkpoint = if last.exists() { Some(Checkpoint::load(&last, device)?) } else { None };
         let epochs = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.epochs);

@@ -1,9 +1,9 @@
 //! The Hub against a loopback server, and its cache.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use data_process::event::Silent;
-
 use std::path::Path;
+
+use data_process::event::Silent;
 
 use super::loopback::{COMMIT, Server, Site};
 use super::*;
