@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use super::bert::{check_heads, check_kinds};
-use super::config::{Activation, ConfigError, ModelConfig};
+use super::config::{Activation, ConfigError, ModelConfig, require};
 use super::layers::{Attend, Batch, BuildError, Embeddings, Encoder, LayerNorm, Linear, PostNormBlock, TableSizes};
 use super::weights::{Scope, Weights, WeightsError};
 
@@ -36,9 +36,8 @@ fn one() -> usize {
 impl AlbertConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let single = [("num_hidden_groups", self.num_hidden_groups), ("inner_group_num", self.inner_group_num)];
-        if let Some((key, found)) = single.into_iter().find(|(_, groups)| *groups != 1) {
-            let expected = "only one block shared by all layers is known";
-            return Err(ConfigError::Unsupported { key, found: found.to_string(), expected });
+        for (key, groups) in single {
+            require(groups == 1, key, &groups, "only one block shared by all layers is known")?;
         }
         check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)

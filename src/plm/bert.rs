@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::config::{Activation, ConfigError, ModelConfig};
+use super::config::{Activation, ConfigError, ModelConfig, require};
 use super::layers::{Attend, Batch, BuildError, Embeddings, Encoder, LayerNorm, Linear, PostNormBlock, TableSizes};
 use super::weights::{Scope, Weights, WeightsError};
 
@@ -37,14 +37,9 @@ pub(super) fn small() -> f64 {
 
 impl BertConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        match self.position_embedding_type.as_deref() {
-            None | Some("absolute") => {}
-            Some(other) => {
-                let found = format!("{other:?}");
-                let expected = "only \"absolute\" positions are known";
-                return Err(ConfigError::Unsupported { key: "position_embedding_type", found, expected });
-            }
-        }
+        let positions = self.position_embedding_type.as_deref().unwrap_or("absolute");
+        let expected = "only \"absolute\" positions are known";
+        require(positions == "absolute", "position_embedding_type", &format!("{positions:?}"), expected)?;
         check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)
     }
@@ -52,20 +47,13 @@ impl BertConfig {
 
 /// Refuses a model without a first kind of text, which every text is.
 pub(super) fn check_kinds(kinds: i64) -> Result<(), ConfigError> {
-    if kinds > 0 {
-        return Ok(());
-    }
-    let expected = "there must be at least one";
-    Err(ConfigError::Unsupported { key: "type_vocab_size", found: kinds.to_string(), expected })
+    require(kinds > 0, "type_vocab_size", &kinds, "there must be at least one")
 }
 
 /// Refuses a number of heads that does not divide the width.
 pub(super) fn check_heads(width: i64, heads: i64) -> Result<(), ConfigError> {
-    if heads > 0 && width > 0 && width % heads == 0 {
-        return Ok(());
-    }
-    let expected = "it must divide hidden_size";
-    Err(ConfigError::Unsupported { key: "num_attention_heads", found: heads.to_string(), expected })
+    let fine = heads > 0 && width > 0 && width % heads == 0;
+    require(fine, "num_attention_heads", &heads, "it must divide hidden_size")
 }
 
 /// BERT with its weights.

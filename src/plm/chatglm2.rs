@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::config::{ConfigError, ModelConfig};
+use super::config::{ConfigError, ModelConfig, require};
 use super::layers::{
     Attend, Batch, BuildError, Encoder, Linear, RmsNorm, attention_by_head, join_heads, look_up, split_heads,
 };
-use super::llama::angles;
+use super::llama::{angles, check_groups};
 use super::weights::{Scope, Weights, WeightsError};
 
 /// The numbers of `config.json`, which has names of its own.
@@ -42,24 +42,14 @@ fn yes() -> bool {
 
 impl ChatGlm2Config {
     fn check(&self) -> Result<(), ConfigError> {
-        let known = [
-            ("rmsnorm", self.rmsnorm, "only true is known"),
-            ("post_layer_norm", self.post_layer_norm, "only true is known"),
-            (
-                "apply_residual_connection_post_layernorm",
-                !self.apply_residual_connection_post_layernorm,
-                "only false is known",
-            ),
-        ];
-        if let Some((key, value, expected)) = known.into_iter().find(|(_, fine, _)| !fine) {
-            return Err(ConfigError::Unsupported { key, found: value.to_string(), expected });
-        }
-        let groups = self.groups();
-        if groups < 1 || self.num_attention_heads % groups != 0 {
-            let expected = "it must divide num_attention_heads";
-            return Err(ConfigError::Unsupported { key: "multi_query_group_num", found: groups.to_string(), expected });
-        }
-        Ok(())
+        let post = self.apply_residual_connection_post_layernorm;
+        require(self.rmsnorm, "rmsnorm", &false, "only true is known")?;
+        require(self.post_layer_norm, "post_layer_norm", &false, "only true is known")?;
+        require(!post, "apply_residual_connection_post_layernorm", &true, "only false is known")?;
+        check_groups("multi_query_group_num", self.groups(), self.num_attention_heads)?;
+        let size = self.kv_channels;
+        let expected = "positions turn pairs of floats in half of a head, so 4 must divide it";
+        require(size > 0 && size % 4 == 0, "kv_channels", &size, expected)
     }
 
     fn groups(&self) -> i64 {

@@ -46,6 +46,16 @@ pub enum ConfigError {
     },
 }
 
+/// Refuses a known architecture whose `key` is not as it must be.
+pub(super) fn require(
+    fine: bool,
+    key: &'static str,
+    found: &dyn std::fmt::Display,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    if fine { Ok(()) } else { Err(ConfigError::Unsupported { key, found: found.to_string(), expected }) }
+}
+
 impl Fault for ConfigError {
     fn kind(&self) -> Kind {
         match self {

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::config::{Activation, ConfigError, ModelConfig};
+use super::bert::check_heads;
+use super::config::{Activation, ConfigError, ModelConfig, require};
 use super::layers::{
     Attend, Batch, BuildError, Encoder, Linear, RmsNorm, activate, attention_by_head, join_heads, look_up, split_heads,
 };
@@ -45,20 +46,15 @@ impl LlamaConfig {
     fn check(&self) -> Result<(), ConfigError> {
         for (key, rope) in [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)] {
             let kind = rope.as_ref().and_then(|rope| rope.rope_type.as_deref()).unwrap_or("default");
-            if kind != "default" {
-                let expected = "only the default, unscaled rotary positions are known";
-                return Err(ConfigError::Unsupported { key, found: format!("{kind:?}"), expected });
-            }
-        }
-        let groups = self.groups();
-        if groups < 1 || self.num_attention_heads % groups != 0 {
-            let expected = "it must divide num_attention_heads";
-            return Err(ConfigError::Unsupported { key: "num_key_value_heads", found: groups.to_string(), expected });
+            let expected = "only the default, unscaled rotary positions are known";
+            require(kind == "default", key, &format!("{kind:?}"), expected)?;
         }
         if self.head_dim.is_none() {
-            super::bert::check_heads(self.hidden_size, self.num_attention_heads)?;
+            check_heads(self.hidden_size, self.num_attention_heads)?;
         }
-        Ok(())
+        check_groups("num_key_value_heads", self.groups(), self.num_attention_heads)?;
+        let size = self.head_size();
+        require(size > 0 && size % 2 == 0, "head_dim", &size, "positions turn pairs of floats, so it must be even")
     }
 
     fn groups(&self) -> i64 {
@@ -73,6 +69,12 @@ impl LlamaConfig {
         let newer = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
         newer.or(self.rope_theta).unwrap_or(10_000.0)
     }
+}
+
+/// Refuses a number of heads of keys and values that does not divide that of the queries.
+pub(super) fn check_groups(key: &'static str, groups: i64, heads: i64) -> Result<(), ConfigError> {
+    let fine = groups > 0 && heads > 0 && heads % groups == 0;
+    require(fine, key, &groups, "it must divide num_attention_heads")
 }
 
 /// LLaMA with its weights.

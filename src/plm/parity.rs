@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use data_process::event::Silent;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::batching::batch;
-use super::config::ModelConfig;
+use super::config::{ConfigError, ModelConfig};
 use super::embedder::encoder;
 use super::hub::{Hub, Repository};
-use super::layers::{Batch, Encoder};
+use super::layers::{Batch, BuildError, Encoder};
 use super::tokenizer::Tokeniser;
 use super::weights::Weights;
 
@@ -112,6 +113,41 @@ fn old_names_of_norms_and_prefixes_are_known() {
     let expected = Expected::of("bert");
     let (encoder, batch) = (encoder(&config, &weights).unwrap(), expected.batch());
     assert!(difference(&encoder.forward(&batch, 2), &expected.0["last"], &batch) <= 1e-5);
+}
+
+#[test]
+fn what_an_architecture_cannot_do_is_refused_with_its_key() {
+    let cases = [
+        ("bert", "position_embedding_type", json!("relative_key")),
+        ("bert", "type_vocab_size", json!(0)),
+        ("bert", "num_attention_heads", json!(5)),
+        ("albert", "num_hidden_groups", json!(2)),
+        ("albert", "inner_group_num", json!(0)),
+        ("t5", "feed_forward_proj", json!("gated-tanh")),
+        ("t5", "relative_attention_num_buckets", json!(2)),
+        ("t5", "relative_attention_max_distance", json!(8)),
+        ("t5", "d_kv", json!(0)),
+        ("t5", "num_heads", json!(0)),
+        ("llama", "rope_scaling", json!({"type": "linear", "factor": 2.0})),
+        ("llama", "num_key_value_heads", json!(3)),
+        ("llama", "head_dim", json!(5)),
+        ("chatglm2", "rmsnorm", json!(false)),
+        ("chatglm2", "post_layer_norm", json!(false)),
+        ("chatglm2", "apply_residual_connection_post_layernorm", json!(true)),
+        ("chatglm2", "multi_query_group_num", json!(3)),
+        ("chatglm2", "kv_channels", json!(6)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (model, key, value) in cases {
+        let mut json: Value = serde_json::from_slice(&fs::read(fixture(model).join("config.json")).unwrap()).unwrap();
+        json[key] = value;
+        fs::write(folder.path().join("config.json"), json.to_string()).unwrap();
+        let config = ModelConfig::read(&folder.path().join("config.json")).unwrap();
+        let weights = Weights::open(&[fixture(model).join("model.safetensors")], Device::Cpu, Kind::Float).unwrap();
+        let error = encoder(&config, &weights).unwrap_err();
+        let named = matches!(error, BuildError::Config(ConfigError::Unsupported { key: said, .. }) if said == key);
+        assert!(named, "{model}, {key}: {error}");
+    }
 }
 
 #[derive(Deserialize)]

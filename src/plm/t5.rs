@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::config::{Activation, ConfigError, ModelConfig};
+use super::config::{Activation, ConfigError, ModelConfig, require};
 use super::layers::{Attend, Batch, BuildError, Encoder, Linear, RmsNorm, activate, attention, look_up};
 use super::weights::{Scope, Weights, WeightsError};
 
@@ -46,6 +46,15 @@ enum Feed {
 }
 
 impl T5Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let (buckets, far) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
+        require(buckets >= 4, "relative_attention_num_buckets", &buckets, "it must be at least 4")?;
+        let expected = "it must be more than a quarter of relative_attention_num_buckets";
+        require(far > buckets / 4, "relative_attention_max_distance", &far, expected)?;
+        require(self.d_kv > 0, "d_kv", &self.d_kv, "it must be above 0")?;
+        require(self.num_heads > 0, "num_heads", &self.num_heads, "it must be above 0")
+    }
+
     fn feed(&self) -> Result<Feed, ConfigError> {
         match self.feed_forward_proj.as_deref() {
             None | Some("relu") => Ok(Feed::Plain(Activation::Relu)),
@@ -76,6 +85,7 @@ impl T5 {
     /// From `config.json` and the weights of a T5, with or without its decoder.
     pub fn new(config: &ModelConfig, weights: &Weights) -> Result<Self, BuildError> {
         let config: T5Config = config.parse()?;
+        config.check()?;
         let feed = config.feed()?;
         let at = weights.below(&["encoder.", "transformer.encoder."], "final_layer_norm.weight");
         let shared = weights.below(&["", "encoder.embed_tokens.", "transformer."], "shared.weight");
