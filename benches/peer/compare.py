@@ -28,7 +28,7 @@ def ours(humea: str, given) -> tuple[float, float]:
         run = f"{folder}/run"
         peak, _printed = peak_of([humea, "--quiet", "train", "--store", given.store, "--rate", str(given.rate), "--device", "cpu",
                                   "--epochs", str(given.epochs), "--set", f"train.evaluate_every={given.epochs}",
-                                  "--set", "train.protocol=last", "--run-dir", run]
+                                  "--set", "train.protocol=last", "--set", "loss.decoupled=all", "--run-dir", run]
                                  + [word for pair in given.set for word in ("--set", pair)])
         lines = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
     return statistics.median(line["seconds"] for line in lines if line["line"] == "epoch"), peak
