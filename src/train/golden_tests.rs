@@ -143,6 +143,10 @@ impl Recording {
     }
 
     fn trainer(&self, run: &str) -> Trainer {
+        self.decoupling(run, DecoupledEntities::All)
+    }
+
+    fn decoupling(&self, run: &str, decoupled: DecoupledEntities) -> Trainer {
         let ablation = self.runs.argument(run, "--without").map_or(0, |number| number as usize);
         let zeroed = [
             Modality::Image,
@@ -162,7 +166,7 @@ impl Recording {
             doubled_distillation_weight: true,
             reduction: Reduction::Mean,
             mask_duplicates: false,
-            decoupled: DecoupledEntities::All,
+            decoupled,
             unimodal_alignment: ablation != 7,
             unimodal_distillation: ablation != 8,
         };
@@ -305,15 +309,18 @@ fn the_same_seed_gives_the_same_parameters_bit_for_bit() {
 fn outputs_kept_for_the_next_epoch_are_those_it_would_compute() {
     let recording = Recording::read();
     let links = recording.links("train_links");
-    let run = |forget: bool| {
-        let mut trainer = recording.trainer(recording.runs.base());
-        let epochs = (0..3).map(|epoch| {
+    let fewer = &links[..links.len() / 2];
+    let run = |decoupled, forget: bool| {
+        let mut trainer = recording.decoupling(recording.runs.base(), decoupled);
+        let epochs = [&links[..], &links[..], fewer, fewer].into_iter().zip(0..).map(|(links, epoch)| {
             if forget {
                 trainer.forget();
             }
-            trainer.epoch(epoch, &links)
+            trainer.epoch(epoch, links)
         });
         epochs.collect::<Vec<_>>()
     };
-    assert_eq!(run(true), run(false));
+    for decoupled in [DecoupledEntities::All, DecoupledEntities::Batch] {
+        assert_eq!(run(decoupled, true), run(decoupled, false), "{decoupled:?}");
+    }
 }

@@ -127,8 +127,8 @@ pub struct Trainer {
 /// Numbers of two experts.
 type Pair = (i64, i64);
 
-/// Outputs of two experts for every entity, computed for the estimators' step of one epoch and read again by the next:
-/// nothing changes the parameters in between.
+/// Outputs of two experts, computed for the estimators' step of one epoch and read again by the next: nothing changes the
+/// parameters in between.
 #[derive(Debug)]
 struct Ahead {
     epoch: u64,
@@ -184,6 +184,9 @@ impl Trainer {
         match self.gathered.take() {
             Some(kept) if kept.entities == entities => kept,
             _ => {
+                if self.config.loss.decoupled == DecoupledEntities::Batch {
+                    self.forget();
+                }
                 let ids: Vec<i64> = entities.iter().map(|id| i64::from(*id)).collect();
                 let ids = Tensor::from_slice(&ids).to_device(self.device());
                 let rows = self.model.select(&ids);
@@ -316,7 +319,7 @@ impl Trainer {
     /// The estimators' own step on fresh outputs of the experts; the mean of their losses.
     ///
     /// The parameters are now those the next epoch begins with, and the pair is the one that it decouples: its outputs
-    /// are kept for it, unless it may take them over other rows.
+    /// are kept for it.
     fn step_estimators(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
         self.model.estimator_parameters.zero_grad();
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
@@ -326,9 +329,7 @@ impl Trainer {
             let Some((_, estimator)) = self.model.decoupled(*modality) else { continue };
             let share = 1.0 / with_experts.len() as f64;
             sum += estimator.learn(&outputs, share) * share;
-            if self.config.loss.decoupled == DecoupledEntities::All {
-                self.ahead[*modality] = Some(Ahead { epoch: epoch + 1, pair, outputs });
-            }
+            self.ahead[*modality] = Some(Ahead { epoch: epoch + 1, pair, outputs });
         }
         self.estimator_optimiser.step(&self.model.estimator_parameters);
         sum
