@@ -37,6 +37,8 @@ pub mod pipeline;
 #[cfg(feature = "torch")]
 pub mod plm;
 #[cfg(feature = "torch")]
+pub mod product;
+#[cfg(feature = "torch")]
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod train;

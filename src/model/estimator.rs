@@ -7,6 +7,7 @@ use super::parameters::Parameters;
 use super::precision::Precision;
 use crate::modality::Modality;
 use crate::noise;
+use crate::product::Factor;
 
 /// Two small networks that predict mean and log-variance, D → D/2 → D.
 #[derive(Debug)]
@@ -48,13 +49,13 @@ impl Network {
     }
 
     /// In the kind of `x`.
-    fn forward(&self, x: &Tensor, frozen: bool) -> Tensor {
+    fn forward(&self, x: &Factor, frozen: bool) -> Tensor {
         let take = |tensor: &Tensor| {
             let tensor = tensor.to_kind(x.kind());
             if frozen { tensor.detach() } else { tensor }
         };
         let hidden = x.linear(&take(&self.weights[0]), Some(&take(&self.biases[0]))).relu();
-        hidden.linear(&take(&self.weights[1]), Some(&take(&self.biases[1])))
+        hidden.linear(&take(&self.weights[1]), Some(&take(&self.biases[1]))).dense()
     }
 }
 
@@ -74,7 +75,7 @@ impl Estimator {
     }
 
     fn predict(&self, x: &Tensor, frozen: bool) -> (Tensor, Tensor) {
-        let x = x.to_kind(self.precision.kind());
+        let x = Factor::new(&x.to_kind(self.precision.kind()));
         let [mean, log_variance] = [&self.mean, &self.log_variance].map(|network| network.forward(&x, frozen));
         (mean.to_kind(Kind::Float), log_variance.to_kind(Kind::Float).tanh())
     }

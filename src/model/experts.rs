@@ -1,7 +1,7 @@
 //! Intra-modality experts with a noisy gate (method, section 3), on the constant features of one modality.
 //!
-//! `W_e (x − b_e) = W_e x − W_e b_e`: all experts and both gates are one product with the features, which are the mapped
-//! column itself (normalised after the product) or a sparse bag.
+//! `W_e (x − b_e) = W_e x − W_e b_e`: all experts are one product with the features, both gates another; the features are the
+//! mapped column itself (normalised after the product), some of its rows, or a sparse bag.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -11,6 +11,7 @@ use super::parameters::Parameters;
 use super::sparse::Sparse;
 use crate::modality::Modality;
 use crate::noise;
+use crate::product::Factor;
 
 /// Shape of the experts of each modality.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Rows {
 #[derive(Debug)]
 enum Part {
     /// `[n, d]` dense, and `[n, 1]` scales to be applied after the product.
-    Dense(Tensor, Option<Tensor>),
+    Dense(Factor, Option<Tensor>),
     /// `[n, d]`.
     Sparse(Sparse),
     /// Rows of zeros, for entities masked out of the modality.
@@ -111,7 +112,7 @@ impl Part {
 
     fn rows(&self) -> i64 {
         match self {
-            Self::Dense(matrix, _) => matrix.size()[0],
+            Self::Dense(matrix, _) => matrix.rows(),
             Self::Sparse(matrix) => matrix.rows(),
             Self::Nothing(rows) => *rows,
         }
@@ -128,20 +129,20 @@ impl Part {
 }
 
 /// `matrix` · `weight`ᵀ in the matrix's kind, as float32.
-fn times_dense(matrix: &Tensor, weight: &Tensor) -> Tensor {
-    matrix.mm(&weight.to_kind(matrix.kind()).tr()).to_kind(Kind::Float)
+fn times_dense(matrix: &Factor, weight: &Tensor) -> Tensor {
+    matrix.linear(&weight.to_kind(matrix.kind()), None).dense().to_kind(Kind::Float)
 }
 
 /// `gradient`ᵀ · `matrix` in the matrix's kind, as float32.
-fn pull_dense(matrix: &Tensor, gradient: &Tensor) -> Tensor {
-    gradient.to_kind(matrix.kind()).tr().mm(matrix).to_kind(Kind::Float)
+fn pull_dense(matrix: &Factor, gradient: &Tensor) -> Tensor {
+    matrix.pull(&gradient.to_kind(matrix.kind())).to_kind(Kind::Float)
 }
 
 fn dense_parts(dense: &DenseFeatures) -> Vec<Part> {
     let scale = Some(dense.scale.unsqueeze(1));
-    let mut parts = vec![Part::Dense(dense.present.shallow_clone(), scale)];
+    let mut parts = vec![Part::Dense(Factor::in_place(&dense.present), scale)];
     if dense.imputed_rows.size()[0] > 0 {
-        parts.push(Part::Dense(dense.imputed.shallow_clone(), None));
+        parts.push(Part::Dense(Factor::in_place(&dense.imputed), None));
     }
     parts
 }
@@ -170,11 +171,12 @@ fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
     let [first, second] = ends;
     let total = sorted.size()[0];
     let at = sorted.narrow(0, 0, first);
-    let mut parts =
-        vec![Part::Dense(dense.present.index_select(0, &at), Some(dense.scale.index_select(0, &at).unsqueeze(1)))];
+    let mut gathered = dense.present.index_select(0, &at);
+    gathered *= dense.scale.index_select(0, &at).unsqueeze(1);
+    let mut parts = vec![Part::Dense(Factor::new(&gathered), None)];
     if second > first {
         let at = sorted.narrow(0, first, second - first) - present;
-        parts.push(Part::Dense(dense.imputed.index_select(0, &at), None));
+        parts.push(Part::Dense(Factor::new(&dense.imputed.index_select(0, &at)), None));
     }
     if total > second {
         parts.push(Part::Nothing(total - second));
@@ -247,21 +249,19 @@ impl Experts {
     /// Mixed output `[n, D]` of `rows`; `noise` `[n, E]` perturbs the gates while training.
     pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> Tensor {
         let (count, dim) = (self.config.count, self.dim);
-        let product = rows.times(&Tensor::cat(&[self.weight.shallow_clone(), self.gate.tr(), self.gate_noise.tr()], 0));
-        let outputs = product.narrow(1, 0, count * dim) - self.offsets(0, count).view([1, count * dim]);
-        let gates = self.gates(&product, noise);
-        gates.unsqueeze(1).bmm(&outputs.view([-1, count, dim])).squeeze_dim(1)
+        let gates = self.gates(rows, noise);
+        let outputs = rows.times(&self.weight).view([-1, count, dim]);
+        gates.unsqueeze(1).bmm(&outputs).squeeze_dim(1) - gates.mm(&self.offsets(0, count))
     }
 
-    fn gates(&self, product: &Tensor, noise: Option<&Tensor>) -> Tensor {
-        let (count, start) = (self.config.count, self.config.count * self.dim);
-        let clean = product.narrow(1, start, count);
+    fn gates(&self, rows: &Rows, noise: Option<&Tensor>) -> Tensor {
         let logits = match noise {
             Some(noise) => {
-                let scale = product.narrow(1, start + count, count).softplus() + self.config.noise_floor;
-                clean + noise * scale
+                let both = rows.times(&Tensor::cat(&[self.gate.tr(), self.gate_noise.tr()], 0));
+                let [clean, scale] = [0, 1].map(|half| both.narrow(1, half * self.config.count, self.config.count));
+                clean + noise * (scale.softplus() + self.config.noise_floor)
             }
-            None => clean,
+            None => rows.times(&self.gate.tr()),
         };
         logits.softmax(1, Kind::Float)
     }

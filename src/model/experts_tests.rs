@@ -26,7 +26,7 @@ fn recorded(figures: &Figures) -> (Experts, Parameters, Rows) {
     ];
     let values = values.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     parameters.assign(&values, std::path::Path::new("moe_adaptor")).unwrap();
-    (experts, parameters, Rows { parts: vec![Part::Dense(figures.get("x"), None)], order: None })
+    (experts, parameters, Rows { parts: vec![Part::Dense(Factor::new(&figures.get("x")), None)], order: None })
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn shared_rows() -> Rows {
 /// `shared_rows` multiplied out, as one dense part.
 fn same_rows_dense() -> Rows {
     let x = shared_rows().times(&Tensor::eye(2, (Kind::Float, Device::Cpu)));
-    Rows { parts: vec![Part::Dense(x, None)], order: None }
+    Rows { parts: vec![Part::Dense(Factor::new(&x), None)], order: None }
 }
 
 fn bag() -> Rows {
@@ -164,7 +164,7 @@ fn the_pair_s_way_back_gives_what_autograd_gives() {
 fn bfloat16_vectors_give_nearly_the_same_products_and_gradients() {
     let mut stream = crate::noise::Randomness::Seeded(2).stream(crate::noise::Purpose::Parameters, None, 0);
     let [x, weight, gradient] = [[40, 64], [6, 64], [40, 6]].map(|shape| noise::normal(&mut stream, &shape, 1.0));
-    let rows = |kind: Kind| Rows { parts: vec![Part::Dense(x.to_kind(kind), None)], order: None };
+    let rows = |kind: Kind| Rows { parts: vec![Part::Dense(Factor::new(&x.to_kind(kind)), None)], order: None };
     let of = |kind: Kind| [rows(kind).times(&weight), rows(kind).pull(&gradient)];
     for (rounded, exact) in of(Kind::BFloat16).into_iter().zip(of(Kind::Float)) {
         assert_eq!(rounded.kind(), Kind::Float);

@@ -212,6 +212,9 @@ impl Embedder {
         threads: usize,
         observer: &dyn Observer,
     ) -> Result<Self, EmbedderError> {
+        if device == Device::Cpu {
+            crate::device::keep_freed_memory();
+        }
         let config = ModelConfig::read(&model.get("config.json", observer)?)?;
         let layout = Layout::read(model, observer)?;
         let mut tokens = Tokeniser::open(model, config.architecture, observer)?;

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::config::{Activation, ConfigError};
 use super::weights::{Scope, WeightsError};
+use crate::product::Factor;
 
 /// A batch of token ids, padded on the right.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl Linear {
 
     /// `[…, input]` → `[…, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.of(&Factor::new(x)).dense()
+    }
+
+    /// The same for what several layers read, or for what another layer gave.
+    fn of(&self, x: &Factor) -> Factor {
         x.linear(&self.weight, self.bias.as_ref())
     }
 }
@@ -178,11 +184,21 @@ pub(super) struct PostNormBlock {
 impl PostNormBlock {
     /// `[B, T, width]` → `[B, T, width]`.
     pub(super) fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Tensor {
-        let (q, k, v) = (self.query.forward(x), self.key.forward(x), self.value.forward(x));
+        let shared = Factor::new(x);
+        let [q, k, v] = [&self.query, &self.key, &self.value].map(|layer| layer.of(&shared).dense());
         let seen = attention(&q, &k, &v, self.head_size, attend, None);
         let x = self.attention_norm.forward(&(self.output.forward(&seen) + x));
-        let inner = activate(&self.widen.forward(&x), self.activation);
-        self.norm.forward(&(self.narrow.forward(&inner) + x))
+        self.norm.forward(&(self.feed_forward(&x) + x))
+    }
+
+    fn feed_forward(&self, x: &Tensor) -> Tensor {
+        let wide = self.widen.of(&Factor::new(x));
+        let inner = match self.activation {
+            Activation::Gelu => wide.gelu(),
+            Activation::Relu => wide.relu(),
+            other => Factor::new(&activate(&wide.dense(), other)),
+        };
+        self.narrow.of(&inner).dense()
     }
 }
 
