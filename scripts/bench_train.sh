@@ -9,5 +9,8 @@ python=${PEER_PYTHON:-python3}
 "$python" -c 'import numpy, pyarrow, torch' 2>/dev/null || { echo "$python lacks torch, numpy or pyarrow: set PEER_PYTHON to one that has them"; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+humea=${CARGO_TARGET_DIR:-target}/debug/humea
 "$python" benches/peer/subgraph.py "$store" "$folder/subgraph.parquet" --links 3450
-"$python" benches/peer/compare.py "${CARGO_TARGET_DIR:-target}/debug/humea" "$folder/subgraph.parquet" "$@"
+# As humea writes stores, so that it maps the vectors; both sides read this one.
+"$humea" --quiet store convert "$folder/subgraph.parquet" --out "$folder/store.parquet"
+"$python" benches/peer/compare.py "$humea" "$folder/store.parquet" "$@"

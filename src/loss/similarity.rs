@@ -90,5 +90,10 @@ impl Masks {
 
 /// Rows of `x` `[…, D]` divided by their length.
 pub fn normalise(x: &Tensor) -> Tensor {
-    x / x.norm_scalaropt_dim(2, [-1_i64].as_slice(), true).clamp_min(1e-12)
+    x / lengths(x)
+}
+
+/// Lengths of the vectors of the last dimension, `[…, 1]`; nearly 0 instead of 0.
+pub fn lengths(x: &Tensor) -> Tensor {
+    x.norm_scalaropt_dim(2, [-1_i64].as_slice(), true).clamp_min(1e-12)
 }

@@ -176,41 +176,44 @@ impl Humea {
         }
     }
 
-    /// Final embeddings of the entities `ids` `[n]` (int64), without noise or gradient.
-    pub fn embeddings(&self, ids: &Tensor) -> Embeddings {
+    /// Joint embeddings `concat_m(w_m` · `x_m` / ‖`x_m`‖) of the entities `ids` `[n]` (int64), `[n, M·D]`, without noise or
+    /// gradient. Block by block, so that nothing else grows with n.
+    pub fn joint(&self, ids: &Tensor) -> Tensor {
         no_grad(|| {
-            let rows = self.select(ids);
-            let count = ids.size()[0];
-            let of = PerModality::from_fn(|m| match &rows[m] {
-                Some(rows) => self.embed(m, rows, None, count),
-                None if m != Modality::Graph => None,
-                None if self.is_ablated(m) => Some(self.zeros(count)),
-                None => Some(self.graph_forward().0.index_select(0, ids)),
-            });
-            Embeddings { of, weights: PerModality::from_fn(|m| self.weight_of(m)) }
+            let width = self.modalities.len() as i64 * self.config.dim;
+            let joint = Tensor::empty([ids.size()[0], width], (Kind::Float, ids.device()));
+            let (graph, weights) = (self.graph_forward().0, self.weights());
+            for (ids, joint) in ids.split(BLOCK, 0).iter().zip(joint.split(BLOCK, 0)) {
+                let rows = self.select(ids);
+                for ((modality, weight), mut part) in
+                    self.modalities.iter().zip(weights.unbind(0)).zip(joint.split(self.config.dim, 1))
+                {
+                    part.copy_(&(normalise(&self.noiseless(*modality, &rows, &graph, ids)) * weight));
+                }
+            }
+            joint
         })
     }
 
-    fn weight_of(&self, modality: Modality) -> f64 {
-        let position = self.modalities.iter().position(|m| *m == modality);
-        position.map_or(0.0, |at| self.weights().double_value(&[at as i64]))
+    /// Embeddings `[n, D]` of a modality that takes part.
+    fn noiseless(&self, modality: Modality, rows: &PerModality<Option<Rows>>, graph: &Tensor, ids: &Tensor) -> Tensor {
+        let zeros = || self.zeros(ids.size()[0]);
+        match &rows[modality] {
+            _ if self.is_ablated(modality) => zeros(),
+            Some(rows) => self.embed(modality, rows, None, ids.size()[0]).unwrap_or_else(zeros),
+            None => graph.index_select(0, ids),
+        }
+    }
+
+    /// The fusion's weight of each modality; 0 for an absent one.
+    pub fn fusion_weights(&self) -> PerModality<f64> {
+        let mut all = PerModality::from_fn(|_| 0.0);
+        for (modality, weight) in self.modalities.iter().zip(self.weights().unbind(0)) {
+            all[*modality] = weight.double_value(&[]);
+        }
+        all
     }
 }
 
-/// Embeddings of some entities, without gradient.
-#[derive(Debug)]
-pub struct Embeddings {
-    /// `[n, D]` for each modality that takes part.
-    pub of: PerModality<Option<Tensor>>,
-    /// The fusion's weights; 0 for an absent modality.
-    pub weights: PerModality<f64>,
-}
-
-impl Embeddings {
-    /// The joint embedding `concat_m(w_m` · `x_m` / ‖`x_m`‖), `[n, M·D]`.
-    pub fn joint(&self) -> Tensor {
-        let parts: Vec<Tensor> =
-            self.of.iter().filter_map(|(m, x)| Some(normalise(x.as_ref()?) * self.weights[m])).collect();
-        Tensor::cat(&parts, 1)
-    }
-}
+/// Entities whose joint embeddings are computed together.
+const BLOCK: i64 = 1024;

@@ -11,5 +11,5 @@ mod precision;
 pub mod published;
 mod sparse;
 
-pub use humea::{Embeddings, Humea, ModelConfig};
+pub use humea::{Humea, ModelConfig};
 pub use precision::Precision;

@@ -92,16 +92,18 @@ fn zeros(parameter: &Tensor) -> [Tensor; 2] {
 
 fn update(config: AdamWConfig, steps: i64, parameter: &Tensor, gradient: &Tensor, [first, second]: &mut [Tensor; 2]) {
     let [beta1, beta2] = config.betas;
-    *first *= beta1;
-    *first += gradient * (1.0 - beta1);
-    *second *= beta2;
-    *second += gradient.square() * (1.0 - beta2);
+    let _ = first.lerp_(gradient, 1.0 - beta1);
+    let _ = second.lerp_(&gradient.square(), 1.0 - beta2);
     let corrected = 1.0 - beta1.powi(steps as i32);
     let root = (1.0 - beta2.powi(steps as i32)).sqrt();
-    let denominator = second.sqrt() / root + config.epsilon;
+    // In place, and with the step's size in the denominator: the largest weights are 25 MB each.
+    let mut denominator = second.sqrt();
+    denominator /= root;
+    denominator += config.epsilon;
+    denominator *= -corrected / config.learning_rate;
     let mut value = parameter.detach();
     value *= 1.0 - config.learning_rate * config.weight_decay;
-    value -= &*first / denominator * (config.learning_rate / corrected);
+    let _ = value.addcdiv_(first, &denominator);
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! Checkpoints: every tensor a run needs to go on, and its state as JSON, in one safetensors file written whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::run_folder::replace_file;
+use super::run_folder::replace_file_with;
 use crate::inputs::links::Link;
 
 /// Where a run stands.
@@ -55,16 +59,19 @@ impl Checkpoint {
     /// # Errors
     /// If a tensor cannot be read, or the disk refuses.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let state = serde_json::to_string(&self.state)?;
+        let metadata = [(STATE.to_owned(), serde_json::to_string(&self.state)?)];
         let links = [(TRAINING, &self.training), (PSEUDO, &self.pseudo)];
-        let mut raw: Vec<(String, Raw)> = links.map(|(name, links)| (name.to_owned(), Raw::of_links(links))).into();
+        let mut entries: Vec<(&str, Entry<'_>)> = links.map(|(name, links)| (name, Entry::of_links(links))).into();
         for (name, tensor) in &self.tensors {
-            raw.push((name.clone(), Raw::of(tensor).map_err(|error| io::Error::other(format!("{name}: {error}")))?));
+            let entry = Entry::of(tensor).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+            entries.push((name, entry));
         }
-        let views = raw.iter().map(|(name, raw)| raw.view().map(|view| (name.as_str(), view)));
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-        let metadata = [(STATE.to_owned(), state)].into();
-        replace_file(path, &safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)?)
+        replace_file_with(path, |temporary| {
+            safetensors::serialize_to_file(entries, Some(metadata.into()), temporary).map_err(|error| match error {
+                SafeTensorError::IoError(error) => error,
+                error => io::Error::other(error),
+            })
+        })
     }
 
     /// Reads a checkpoint.
@@ -72,14 +79,26 @@ impl Checkpoint {
     /// # Errors
     /// If it is missing, or not a checkpoint of a run.
     pub fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
-        let bytes = std::fs::read(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-        let damaged = |message: String| TrainError::Damaged { path: path.to_owned(), message };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let state = metadata.metadata().as_ref().and_then(|map| map.get(STATE));
-        let state = state.ok_or_else(|| damaged("it holds no state of a run".to_owned()))?;
-        let state = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
+        Self::read(path, device).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                TrainError::Damaged { path: path.to_owned(), message: error.to_string() }
+            }
+            _ => TrainError::Read { path: path.to_owned(), source: error },
+        })
+    }
+
+    /// Tensor by tensor, so that never more than one is held twice.
+    fn read(path: &Path, device: Device) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let header = read_header(&mut file)?;
+        let state = header.metadata().as_ref().and_then(|map| map.get(STATE));
+        let state = serde_json::from_str(state.ok_or_else(|| damaged("it holds no state of a run"))?)?;
         let mut checkpoint = Self { state, ..Self::default() };
-        for (name, view) in SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?.tensors() {
+        for name in header.offset_keys() {
+            let Some(info) = header.info(&name) else { continue };
+            let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
+            file.read_exact(&mut bytes)?;
+            let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(damaged)?;
             let wrong = |message: String| damaged(format!("{name}: {message}"));
             match name.as_str() {
                 TRAINING => checkpoint.training = links_of(&view).map_err(wrong)?,
@@ -94,34 +113,78 @@ impl Checkpoint {
     }
 }
 
-/// A tensor as the bytes of a file.
-struct Raw {
-    kind: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+/// The names, kinds and places of a safetensors file's tensors, which fill the rest of it exactly.
+fn read_header(file: &mut File) -> io::Result<Metadata> {
+    let (mut size, length) = ([0; 8], file.metadata()?.len());
+    file.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    let rest = length.checked_sub(8).and_then(|rest| rest.checked_sub(size));
+    let rest = rest.ok_or_else(|| damaged(format!("a header of {size} bytes in a file of {length}")))?;
+    let mut header = vec![0; size as usize];
+    file.read_exact(&mut header)?;
+    let header: Metadata = serde_json::from_slice(&header)?;
+    if header.data_len() as u64 != rest {
+        return Err(damaged(format!("{rest} bytes of tensors instead of {}", header.data_len())));
+    }
+    Ok(header)
 }
 
-impl Raw {
-    fn of(tensor: &Tensor) -> Result<Self, String> {
+fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// A tensor on its way into a file; its bytes are copied when their turn comes, so that never more than one is held twice.
+struct Entry<'a> {
+    kind: Dtype,
+    shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Tensor(&'a Tensor),
+    Bytes(Vec<u8>),
+}
+
+impl<'a> Entry<'a> {
+    fn of(tensor: &'a Tensor) -> Result<Self, String> {
         let kind = match tensor.kind() {
             Kind::Float => Dtype::F32,
             Kind::Double => Dtype::F64,
             Kind::Int64 => Dtype::I64,
             other => return Err(format!("{other:?} has no place in a checkpoint")),
         };
-        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel()).map_err(|error| error.to_string())?;
-        Ok(Self { kind, shape: tensor.size().into_iter().map(|size| size as usize).collect(), bytes })
+        let shape = tensor.size().into_iter().map(|size| size as usize).collect();
+        Ok(Self { kind, shape, values: Values::Tensor(tensor) })
     }
 
     fn of_links(links: &[Link]) -> Self {
         let bytes = links.iter().flatten().flat_map(|id| id.to_le_bytes()).collect();
-        Self { kind: Dtype::U32, shape: vec![links.len(), 2], bytes }
+        Self { kind: Dtype::U32, shape: vec![links.len(), 2], values: Values::Bytes(bytes) }
+    }
+}
+
+impl View for Entry<'_> {
+    fn dtype(&self) -> Dtype {
+        self.kind
     }
 
-    fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
-        TensorView::new(self.kind, self.shape.clone(), &self.bytes)
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match &self.values {
+            Values::Tensor(tensor) => {
+                let mut bytes = vec![0; self.data_len()];
+                tensor.detach().to_device(Device::Cpu).contiguous().copy_data_u8(&mut bytes, tensor.numel());
+                bytes.into()
+            }
+            Values::Bytes(bytes) => bytes.into(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.kind.bitsize() / 8
     }
 }
 
@@ -182,6 +245,13 @@ mod tests {
         assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })));
         Tensor::write_safetensors(&[("a", Tensor::from_slice(&[1.0_f32]))], &path).unwrap();
         assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })));
+        // Cut short at every length.
+        Checkpoint { training: vec![[1, 2]], ..Checkpoint::default() }.save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })), "{length}");
+        }
         let nowhere = folder.path().join("no/such/folder/last.safetensors");
         assert_eq!(Checkpoint::default().save(&nowhere).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -122,7 +122,7 @@ impl Recording {
     fn assert_metrics(&self, run: &str, trainer: &Trainer) {
         let links = self.links("test_links");
         let ids = [0, 1].map(|side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>());
-        let [left, right] = ids.map(|ids| normalise(&trainer.model.embeddings(&Tensor::from_slice(&ids)).joint()));
+        let [left, right] = ids.map(|ids| normalise(&trainer.model.joint(&Tensor::from_slice(&ids))));
         let config = EvalConfig { csls: true, csls_k: self.number("--csls_k") as usize };
         let ranks = Ranking::new(&left, &right, config).unwrap().ranks(None).unwrap();
         let Directions { left_to_right: one, right_to_left: other } = ranks.figures();
@@ -221,7 +221,7 @@ fn train(recording: &Recording, run: &str) -> (Trainer, Vec<f64>, Vec<f64>) {
 }
 
 fn one_epoch(trainer: &mut Trainer, list: &mut TrainingList, epoch: u64) -> EpochLosses {
-    let joint = || trainer.model.embeddings(&every_entity(trainer)).joint();
+    let joint = || trainer.model.joint(&every_entity(trainer));
     let links = list.at(epoch, joint).to_vec();
     trainer.epoch(epoch, &links)
 }
@@ -249,9 +249,9 @@ fn golden_trajectory() {
     assert_close(run, "total", &totals, &expected, 0.1);
     let expected = recording.losses(run, "estimator_loss_per_epoch");
     assert_close(run, "estimator", &estimators[..20], &expected[..20], 1e-3);
-    let embeddings = trainer.model.embeddings(&every_entity(&trainer));
+    let joint = trainer.model.joint(&every_entity(&trainer));
     let recorded = recording.runs.get(run)["joint_norm"].as_f64().unwrap();
-    assert!((embeddings.joint().norm().double_value(&[]) / recorded - 1.0).abs() < 0.01);
+    assert!((joint.norm().double_value(&[]) / recorded - 1.0).abs() < 0.01);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
 use crate::inputs::Inputs;
 use crate::inputs::links::Link;
-use crate::loss::similarity::normalise;
+use crate::loss::similarity::lengths;
 use crate::modality::PerModality;
 use crate::model::{Humea, published};
 use crate::noise::Randomness;
@@ -64,6 +64,7 @@ impl Learner {
         let randomness = Randomness::Seeded(config.run.seed);
         let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
         let trainer = Trainer::new(model, StepConfig::new(&config.loss, &config.train), randomness);
+        crate::device::release_kept_memory();
         Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, evidence, device }
     }
 
@@ -86,8 +87,10 @@ impl Learner {
 
     fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {
         let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-        let embeddings = self.trainer.model.embeddings(&Tensor::from_slice(&ids).to_device(self.device));
-        (normalise(&embeddings.joint()), embeddings.weights)
+        let model = &self.trainer.model;
+        let mut vectors = model.joint(&Tensor::from_slice(&ids).to_device(self.device));
+        vectors /= lengths(&vectors);
+        (vectors, model.fusion_weights())
     }
 
     /// What the seeds show about attribute values.
@@ -119,6 +122,7 @@ impl Learner {
     }
 
     fn ranking(&self, left: &[u32], right: &[u32]) -> Result<(eval::Ranking, PerModality<f64>), TrainError> {
+        crate::device::release_kept_memory();
         let (vectors, weights) = self.joint(&[left, right].concat());
         let links = left.len() as i64;
         let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));

@@ -11,7 +11,6 @@
 //! ```
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -256,12 +255,19 @@ fn create_folder(path: &Path) -> Result<(), TrainError> {
 /// # Errors
 /// If the disk refuses; the old file, if any, is then untouched.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace_file_with(path, |temporary| std::fs::write(temporary, bytes))
+}
+
+/// The same for what is written piece by piece: `write` is given the temporary name.
+///
+/// # Errors
+/// If `write` fails or the disk refuses; the old file, if any, is then untouched.
+pub fn replace_file_with(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    let temporary = tempfile::NamedTempFile::new_in(folder)?.into_temp_path();
+    write(&temporary)?;
+    std::fs::File::open(&temporary)?.sync_all()?;
+    Ok(temporary.persist(path)?)
 }
 
 #[cfg(test)]
