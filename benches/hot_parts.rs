@@ -10,7 +10,7 @@ use humea::loss::joint::Joint;
 use humea::loss::similarity::{Masks, Similarities, normalise};
 use humea::modality::Modality;
 use synthetic::WIDTH;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 /// A fourth of FB15K-DB15K, the size of the subgraph that training is compared on.
 const ENTITIES: i64 = 6900;

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Rows `[…, k]` about to be multiplied with weights. Everything here is differentiable but [`Self::pull`].
 #[derive(Debug)]
+#[must_use]
 pub struct Factor(Tensor);
 
 impl Factor {
