@@ -158,10 +158,15 @@ impl Trainer {
         let gathered = self.gather(links);
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
-        let z = self.unit_vectors(epoch, &graph, &gathered);
+        let embedded = self.embedded(epoch, &graph, &gathered);
+        let z = no_grad(|| Tensor::stack(&embedded.iter().map(normalise).collect::<Vec<_>>(), 0));
         let squared = self.model.weights().square();
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
-        pull(&z, &sums.z);
+        // One after another: what the layers of one have kept is gone before the next one's work. Images, usually the widest, come
+        // last but one this way.
+        for (x, gradient) in embedded.into_iter().zip(sums.z.unbind(0)).rev() {
+            pull(&normalise(&x), &gradient);
+        }
         pull(&squared, &sums.squared);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
@@ -196,10 +201,9 @@ impl Trainer {
         }
     }
 
-    /// Normalised embeddings of the training list's entities, `[M, n, D]`.
-    fn unit_vectors(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Tensor {
-        let of = |modality: &Modality| normalise(&self.embed(*modality, epoch, graph, gathered));
-        Tensor::stack(&self.model.modalities().iter().map(of).collect::<Vec<_>>(), 0)
+    /// Embeddings of the training list's entities, `[n, D]` for each modality that takes part.
+    fn embedded(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Vec<Tensor> {
+        self.model.modalities().iter().map(|modality| self.embed(*modality, epoch, graph, gathered)).collect()
     }
 
     fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Tensor {
