@@ -72,7 +72,8 @@ enum Command {
     /// Write a folder of parts as one file, or join the shards that `embed-text --shard` wrote
     #[command(after_help = "Example: humea store merge data/fb_db.shard-*.parquet --out data/fb_db.parquet")]
     Merge {
-        /// The folder; or all shards, whose columns are added to the store named by --out
+        /// The folder; or all shards: their columns are added to the store named by --out, or, where there is none yet, written to
+        /// it with the graphs and no other vectors
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// The file to write
