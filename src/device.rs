@@ -77,16 +77,6 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Hands back to the system what [`keep_freed_memory`] has kept. Between two parts of a run, which ask for tensors of different
-/// sizes: the second would lay its own beside the free room of the first.
-pub fn release_kept_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: glibc's allocator gives up pages without a live allocation in them, under its own lock.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 fn cuda() -> Result<Device, NoCuda> {
     load_cuda_library()?;
     if tch::Cuda::is_available() { Ok(Device::Cuda(0)) } else { Err(NoCuda("libtorch sees no GPU".to_owned())) }

@@ -204,7 +204,8 @@ impl Embedder {
         }
     }
 
-    /// A pretrained model on a device; on the CPU, on `threads` threads.
+    /// A pretrained model on a device; on the CPU, on `threads` threads, and the process keeps freed memory from then on
+    /// ([`crate::device::keep_freed_memory`]).
     pub fn load(
         model: &Repository,
         options: Options,

@@ -64,7 +64,12 @@ impl Linear {
         self.of(&Factor::new(x)).dense()
     }
 
-    /// The same for what several layers read, or for what another layer gave.
+    /// What each of several layers makes of the same `x`, which is laid out once for all of them.
+    pub fn each<const N: usize>(layers: [&Self; N], x: &Tensor) -> [Tensor; N] {
+        let x = Factor::new(x);
+        layers.map(|layer| layer.of(&x).dense())
+    }
+
     fn of(&self, x: &Factor) -> Factor {
         x.linear(&self.weight, self.bias.as_ref())
     }
@@ -184,8 +189,7 @@ pub(super) struct PostNormBlock {
 impl PostNormBlock {
     /// `[B, T, width]` → `[B, T, width]`.
     pub(super) fn forward(&self, x: &Tensor, attend: Attend<'_>) -> Tensor {
-        let shared = Factor::new(x);
-        let [q, k, v] = [&self.query, &self.key, &self.value].map(|layer| layer.of(&shared).dense());
+        let [q, k, v] = Linear::each([&self.query, &self.key, &self.value], x);
         let seen = attention(&q, &k, &v, self.head_size, attend, None);
         let x = self.attention_norm.forward(&(self.output.forward(&seen) + x));
         self.norm.forward(&(self.feed_forward(&x) + x))

@@ -192,12 +192,12 @@ impl Block {
 
     fn forward(&self, x: &Tensor, turn: &Turn) -> Tensor {
         let normed = self.attention_norm.forward(x);
-        let heads = |linear: &Linear| split_heads(&linear.forward(&normed), self.head_size);
-        let (q, k) = (turn.apply(&heads(&self.query)), turn.apply(&heads(&self.key)));
-        let seen = attention_by_head(&q, &k, &heads(&self.value), Attend::Before, None);
+        let heads = Linear::each([&self.query, &self.key, &self.value], &normed);
+        let [q, k, v] = heads.map(|all| split_heads(&all, self.head_size));
+        let seen = attention_by_head(&turn.apply(&q), &turn.apply(&k), &v, Attend::Before, None);
         let x = self.output.forward(&join_heads(&seen)) + x;
         let normed = self.norm.forward(&x);
-        let inner = activate(&self.gate.forward(&normed), self.activation) * self.widen.forward(&normed);
-        self.narrow.forward(&inner) + x
+        let [gate, wide] = Linear::each([&self.gate, &self.widen], &normed);
+        self.narrow.forward(&(activate(&gate, self.activation) * wide)) + x
     }
 }

@@ -194,14 +194,16 @@ impl Block {
 
     fn forward(&self, x: &Tensor, scores: &Tensor) -> Tensor {
         let normed = self.attention_norm.forward(x);
-        let (q, k, v) = (self.query.forward(&normed), self.key.forward(&normed), self.value.forward(&normed));
+        let [q, k, v] = Linear::each([&self.query, &self.key, &self.value], &normed);
         let seen = attention(&q, &k, &v, self.head_size, Attend::Both(Some(scores)), Some(1.0));
         let x = self.output.forward(&seen) + x;
         let normed = self.norm.forward(&x);
-        let inner = activate(&self.widen.forward(&normed), self.activation);
         let inner = match &self.gate {
-            None => inner,
-            Some(gate) => inner * gate.forward(&normed),
+            None => activate(&self.widen.forward(&normed), self.activation),
+            Some(gate) => {
+                let [wide, gated] = Linear::each([&self.widen, gate], &normed);
+                activate(&wide, self.activation) * gated
+            }
         };
         self.narrow.forward(&inner) + x
     }

@@ -64,7 +64,6 @@ impl Learner {
         let randomness = Randomness::Seeded(config.run.seed);
         let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
         let trainer = Trainer::new(model, StepConfig::new(&config.loss, &config.train), randomness);
-        crate::device::release_kept_memory();
         Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, evidence, device }
     }
 
@@ -122,7 +121,6 @@ impl Learner {
     }
 
     fn ranking(&self, left: &[u32], right: &[u32]) -> Result<(eval::Ranking, PerModality<f64>), TrainError> {
-        crate::device::release_kept_memory();
         let (vectors, weights) = self.joint(&[left, right].concat());
         let links = left.len() as i64;
         let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));
