@@ -25,6 +25,8 @@ pub mod eval;
 #[cfg(feature = "torch")]
 pub mod evidence;
 #[cfg(feature = "torch")]
+pub mod gradient;
+#[cfg(feature = "torch")]
 pub mod inputs;
 #[cfg(feature = "torch")]
 pub mod loss;

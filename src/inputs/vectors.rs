@@ -11,8 +11,8 @@ use super::{InputsError, Missing, mapped};
 use crate::modality::Modality;
 use crate::model::features::DenseFeatures;
 
-/// Rows looked at together: a few megabytes, so that both passes over them find them in the cache.
-const CHUNK: i64 = 256;
+/// Rows looked at together: two megabytes of the widest, so that every pass over them finds them in the cache.
+const CHUNK: i64 = 64;
 
 /// What becomes of entities without a vector.
 #[derive(Clone, Copy, Debug)]
@@ -95,21 +95,26 @@ impl Columns {
     }
 }
 
+/// In double precision, in one buffer: large tensors made and dropped for every chunk, among small ones that stay, would leave
+/// holes that none of the next fits.
 fn survey(present: &Tensor, with_columns: bool) -> Survey {
     let (rows, width) = (present.size()[0], present.size()[1]);
-    let mut lengths = Vec::new();
-    let zeros = || Tensor::zeros([width], (Kind::Double, Device::Cpu));
-    let mut columns = with_columns.then(|| Columns { rows, sum: zeros(), squares: zeros() });
-    for start in (0..rows).step_by(CHUNK as usize) {
-        let chunk = present.narrow(0, start, CHUNK.min(rows - start));
-        let squares = chunk.square();
-        lengths.push(squares.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float).sqrt());
+    let double = |size: &[i64]| Tensor::zeros(size, (Kind::Double, Device::Cpu));
+    let (buffer, lengths) = (double(&[CHUNK, width]), double(&[rows]));
+    let mut columns = with_columns.then(|| Columns { rows, sum: double(&[width]), squares: double(&[width]) });
+    for (chunk, mut lengths) in present.split(CHUNK, 0).iter().zip(lengths.split(CHUNK, 0)) {
+        let mut numbers = buffer.narrow(0, 0, chunk.size()[0]);
+        numbers.copy_(chunk);
         if let Some(columns) = &mut columns {
-            columns.sum += chunk.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
+            columns.sum += numbers.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
+        }
+        let squares = numbers.square_();
+        if let Some(columns) = &mut columns {
             columns.squares += squares.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
         }
+        lengths.copy_(&squares.sum_dim_intlist([1_i64].as_slice(), false, Kind::Double));
     }
-    Survey { lengths: Tensor::cat(&lengths, 0), columns }
+    Survey { lengths: lengths.sqrt().to_kind(Kind::Float), columns }
 }
 
 fn finite(lengths: &Tensor, rows: &[u32], modality: Modality) -> Result<(), InputsError> {

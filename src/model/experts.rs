@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::features::{DenseFeatures, Features};
 use super::parameters::Parameters;
 use super::sparse::Sparse;
+use crate::gradient::accumulate;
 use crate::modality::Modality;
 use crate::noise;
 use crate::product::Factor;
@@ -285,14 +286,15 @@ impl Experts {
 
     /// Adds to the parameters' gradients, given that of [`Self::pair`], `[n, 2·D]`.
     pub fn pull_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
-        let pulled = no_grad(|| rows.pull(gradient));
-        let sums = gradient.sum_dim_intlist([0_i64].as_slice(), true, Kind::Float);
-        for (at, expert) in [experts.0, experts.1].into_iter().enumerate() {
-            let start = at as i64 * self.dim;
-            let own = (self.one(expert) * pulled.narrow(0, start, self.dim)).sum(Kind::Float);
-            let offset = (self.offsets(expert, 1) * sums.narrow(1, start, self.dim)).sum(Kind::Float);
-            (own - offset).backward();
-        }
+        no_grad(|| {
+            let sums = gradient.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).neg_();
+            let (pulled, sums) = (rows.pull(gradient).split(self.dim, 0), sums.split(self.dim, 0));
+            for ((mut pulled, sums), expert) in pulled.into_iter().zip(sums).zip([experts.0, experts.1]) {
+                // Every row less the offset W·b: its gradient is −sums ⊗ b and −Wᵀ·sums.
+                accumulate(&self.shift, expert, &self.one(expert).tr().mv(&sums).unsqueeze(0));
+                accumulate(&self.weight, expert * self.dim, &pulled.addr_(&sums, &self.shift.get(expert)));
+            }
+        });
     }
 
     /// The weight of one expert, `[D, d]`.

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::features::Adjacency;
 use super::parameters::Parameters;
 use super::sparse;
+use crate::gradient::accumulate;
 use crate::noise;
 
 /// Shape of the encoder.
@@ -101,10 +102,8 @@ struct HeadState {
 /// What a forward pass leaves for the backward pass.
 #[derive(Debug)]
 pub struct GraphState {
-    /// Input of each layer, `[N, D]`.
+    /// Input of each layer, `[N, D]`; but for the first, what the activation gave.
     inputs: Vec<Tensor>,
-    /// Output of each layer before the activation, `[N, D]`.
-    outputs: Vec<Tensor>,
     heads: Vec<Vec<HeadState>>,
 }
 
@@ -146,15 +145,15 @@ impl GraphEncoder {
     /// Output `[N, D]` without gradient, and what [`Self::backward`] needs.
     pub fn forward(&self, pattern: &Pattern) -> (Tensor, GraphState) {
         no_grad(|| {
-            let mut state = GraphState { inputs: Vec::new(), outputs: Vec::new(), heads: Vec::new() };
+            let mut state = GraphState { inputs: Vec::new(), heads: Vec::new() };
             let mut input = self.embedding.detach();
             for layer in 0..self.config.layers {
                 let heads = self.heads(layer, &input, pattern);
-                let output = self.average(layer, &heads);
-                let last = layer + 1 == self.config.layers;
-                let next = if last { output.shallow_clone() } else { output.elu() };
-                state.inputs.push(std::mem::replace(&mut input, next));
-                state.outputs.push(output);
+                let mut output = self.average(layer, &heads);
+                if layer + 1 < self.config.layers {
+                    output = output.elu_();
+                }
+                state.inputs.push(std::mem::replace(&mut input, output));
                 state.heads.push(heads);
             }
             (input, state)
@@ -162,14 +161,15 @@ impl GraphEncoder {
     }
 
     fn heads(&self, layer: usize, input: &Tensor, pattern: &Pattern) -> Vec<HeadState> {
-        (0..self.config.heads).map(|head| self.head(layer, head, input, pattern)).collect()
+        // aᵀ[h_i ‖ h_j] is the sum of two N-vectors gathered per edge.
+        let ends = input.mm(&self.projections(layer).tr()).tr().contiguous();
+        let ends = ends.view([self.config.heads, 2, -1]).unbind(0);
+        ends.iter().map(|ends| self.head(&ends.get(0), &ends.get(1), input, pattern)).collect()
     }
 
-    fn head(&self, layer: usize, head: i64, input: &Tensor, pattern: &Pattern) -> HeadState {
-        let [from, to] = self.projections(layer, head);
-        // aᵀ[h_i ‖ h_j] is the sum of two N-vectors gathered per edge.
-        let argument =
-            input.mv(&from).index_select(0, &pattern.sources) + input.mv(&to).index_select(0, &pattern.targets);
+    /// A head over `input` `[N, D]`, given the two parts of its logits' arguments, `[N]` each.
+    fn head(&self, from: &Tensor, to: &Tensor, input: &Tensor, pattern: &Pattern) -> HeadState {
+        let argument = from.index_select(0, &pattern.sources) + to.index_select(0, &pattern.targets);
         let slope =
             argument.gt(0.0).to_kind(Kind::Float) * (1.0 - self.config.negative_slope) + self.config.negative_slope;
         let logits = -(&argument * &slope);
@@ -180,21 +180,20 @@ impl GraphEncoder {
         HeadState { attention, slope, mixed }
     }
 
-    /// The two halves of a head's attention vector times its diagonal weight: `[D]` each.
-    fn projections(&self, layer: usize, head: i64) -> [Tensor; 2] {
-        let weight = self.weights[layer].get(head);
-        let attention = self.attentions[layer].get(head);
-        let dim = weight.size()[0];
-        [attention.narrow(0, 0, dim) * &weight, attention.narrow(0, dim, dim) * &weight]
+    /// The halves of each head's attention vector times its diagonal weight: `[2·heads, D]`, a head's source half first.
+    fn projections(&self, layer: usize) -> Tensor {
+        let weights = &self.weights[layer];
+        (halves(&self.attentions[layer]) * weights.unsqueeze(1)).view([-1, weights.size()[1]])
     }
 
     /// Mean over the heads of (attention · input) ⊙ weight.
     fn average(&self, layer: usize, heads: &[HeadState]) -> Tensor {
-        let mut sum = Tensor::zeros_like(&heads[0].mixed);
-        for (head, state) in heads.iter().enumerate() {
-            sum += &state.mixed * self.weights[layer].get(head as i64);
+        let weights = (&self.weights[layer] / self.config.heads as f64).unbind(0);
+        let mut mean = &heads[0].mixed * &weights[0];
+        for (head, weight) in heads.iter().zip(&weights).skip(1) {
+            mean = mean.addcmul_(&head.mixed, weight);
         }
-        sum / self.config.heads as f64
+        mean
     }
 
     /// Adds the gradient of the parameters, given `gradient` `[N, D]` of the output, to what they hold already.
@@ -202,80 +201,57 @@ impl GraphEncoder {
         no_grad(|| {
             let mut gradient = gradient.shallow_clone();
             for layer in (0..self.config.layers).rev() {
-                if layer + 1 < self.config.layers {
-                    let output = &state.outputs[layer];
-                    gradient *= output.clamp_max(0.0).exp();
-                }
                 gradient = self.layer_backward(layer, &gradient, state, pattern);
+                if layer > 0 {
+                    // ELU's derivative is its output plus one where that is negative, and one elsewhere.
+                    gradient *= state.inputs[layer].clamp_max(0.0).g_add_scalar_(1.0);
+                }
             }
-            accumulate(&self.embedding, &gradient);
+            accumulate(&self.embedding, 0, &gradient);
         });
     }
 
+    /// Gradient of a layer's input, given that of its output before the activation, `[N, D]` both.
     fn layer_backward(&self, layer: usize, gradient: &Tensor, state: &GraphState, pattern: &Pattern) -> Tensor {
         let input = &state.inputs[layer];
-        let gradient = gradient / self.config.heads as f64;
+        let (weights, attentions) = (&self.weights[layer], &self.attentions[layer]);
         let mut input_gradient = Tensor::zeros_like(input);
-        let mut weight_gradients = Vec::new();
-        let mut attention_gradients = Vec::new();
-        for (head, kept) in state.heads[layer].iter().enumerate() {
-            let (input_part, weight, attention) =
-                self.head_backward(layer, head as i64, &gradient, input, kept, pattern);
-            input_gradient += input_part;
-            weight_gradients.push(weight);
-            attention_gradients.push(attention);
+        let (mut mixed, mut ends) = (Vec::new(), Vec::new());
+        for (weight, kept) in (weights / self.config.heads as f64).unbind(0).iter().zip(&state.heads[layer]) {
+            let of_mixed = gradient * &kept.mixed;
+            let pulled = gradient * weight;
+            // Σ_j attention_ij ⟨pulled_i, input_j⟩ needs no edges: it is ⟨pulled_i, mixed_i⟩.
+            ends.extend(kept.ends_backward(&pulled, &of_mixed.mv(weight), input, pattern));
+            mixed.push(of_mixed.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float));
+            input_gradient += pattern.transposed_times(&kept.attention, &pulled);
         }
-        accumulate(&self.weights[layer], &Tensor::stack(&weight_gradients, 0));
-        accumulate(&self.attentions[layer], &Tensor::stack(&attention_gradients, 0));
-        input_gradient
+        let ends = Tensor::stack(&ends, 0);
+        let of_projections = ends.mm(input).view([self.config.heads, 2, -1]);
+        let of_weights = (&of_projections * halves(attentions)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)
+            + Tensor::stack(&mixed, 0) / self.config.heads as f64;
+        accumulate(weights, 0, &of_weights);
+        accumulate(attentions, 0, &(of_projections * weights.unsqueeze(1)).view_as(attentions));
+        input_gradient.addmm_(&ends.tr(), &self.projections(layer))
     }
+}
 
-    /// Gradients of one head: of its input `[N, D]`, its weight `[D]` and its attention vector `[2D]`.
-    fn head_backward(
-        &self,
-        layer: usize,
-        head: i64,
-        gradient: &Tensor,
-        input: &Tensor,
-        kept: &HeadState,
-        pattern: &Pattern,
-    ) -> (Tensor, Tensor, Tensor) {
-        let weight = self.weights[layer].get(head);
-        let pulled = gradient * &weight;
-        let edges = attention_backward(&pulled, input, kept, pattern);
+impl HeadState {
+    /// Gradients of the two N-vectors in the logits' arguments, given `pulled` `[N, D]`, the gradient of attention · input, and
+    /// `expected` `[N]`, its mean over the neighbours as `input` has it.
+    fn ends_backward(&self, pulled: &Tensor, expected: &Tensor, input: &Tensor, pattern: &Pattern) -> [Tensor; 2] {
+        // ⟨pulled_i, input_j⟩ on the edges only.
+        let zeros = pattern.matrix(&Tensor::zeros_like(&self.attention));
+        let of_attention = zeros.sparse_sampled_addmm(pulled, &input.tr()).values();
+        let of_logits = &self.attention * (of_attention - expected.index_select(0, &pattern.sources));
         // Each edge's logit is −slope·(s_i + t_j): collect its gradient at both ends.
-        let argument = -(edges * &kept.slope);
-        let at_source = pattern.row_sums(&argument);
-        let at_target = pattern.row_sums(&argument.index_select(0, &pattern.reverse));
-        let [from, to] = self.projections(layer, head);
-        let ends = Tensor::stack(&[&at_source, &at_target], 1);
-        let input_gradient =
-            pattern.transposed_times(&kept.attention, &pulled).addmm(&ends, &Tensor::stack(&[from, to], 0));
-        let from_gradient = input.tr().mv(&at_source);
-        let to_gradient = input.tr().mv(&at_target);
-        let dim = weight.size()[0];
-        let attention = self.attentions[layer].get(head);
-        let weight_gradient = (gradient * &kept.mixed).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float)
-            + &from_gradient * attention.narrow(0, 0, dim)
-            + &to_gradient * attention.narrow(0, dim, dim);
-        let attention_gradient = Tensor::cat(&[from_gradient * &weight, to_gradient * &weight], 0);
-        (input_gradient, weight_gradient, attention_gradient)
+        let argument = -(of_logits * &self.slope);
+        [pattern.row_sums(&argument), pattern.row_sums(&argument.index_select(0, &pattern.reverse))]
     }
 }
 
-/// Gradient of the softmax's logits `[E]`, given `pulled` `[N, D]`, the gradient of attention · input.
-fn attention_backward(pulled: &Tensor, input: &Tensor, kept: &HeadState, pattern: &Pattern) -> Tensor {
-    // ⟨pulled_i, input_j⟩ on the edges only.
-    let zeros = pattern.matrix(&Tensor::zeros_like(&kept.attention));
-    let of_attention = zeros.sparse_sampled_addmm(pulled, &input.tr()).values();
-    // Σ_j attention_ij ⟨pulled_i, input_j⟩ needs no edges: it is ⟨pulled_i, mixed_i⟩.
-    let expected = (pulled * &kept.mixed).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
-    &kept.attention * (of_attention - expected.index_select(0, &pattern.sources))
-}
-
-/// Adds to a parameter's gradient. libtorch's binding has no setter: the gradient of this sum is exactly `gradient`.
-fn accumulate(parameter: &Tensor, gradient: &Tensor) {
-    tch::with_grad(|| (parameter * gradient).sum(Kind::Float).backward());
+/// The source half and the target half of each head's attention vector, `[heads, 2D]` → `[heads, 2, D]`.
+fn halves(attentions: &Tensor) -> Tensor {
+    attentions.view([attentions.size()[0], 2, -1])
 }
 
 #[cfg(test)]

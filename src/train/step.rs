@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{Blocks, Sums};
+use crate::gradient::pull;
 use crate::loss::distillation::Reduction;
 use crate::loss::similarity::normalise;
 use crate::loss::uncertainty::weigh;
@@ -163,7 +164,7 @@ impl Trainer {
         let squared = self.model.weights().square();
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
         // One after another: what the layers of one have kept is gone before the next one's work. Images, usually the widest, come
-        // last but one this way.
+        // last but one this way. Normalised anew, so that nothing of it is kept until here.
         for (x, gradient) in embedded.into_iter().zip(sums.z.unbind(0)).rev() {
             pull(&normalise(&x), &gradient);
         }
@@ -379,13 +380,5 @@ impl Weighting<'_> {
         let total = tch::with_grad(|| weigh(&mean, self.log_variances) * (self.outer * blocks));
         total.backward();
         total.detach()
-    }
-}
-
-/// Runs the layers behind `tensor` backwards, given its gradient.
-fn pull(tensor: &Tensor, gradient: &Tensor) {
-    if tensor.requires_grad() {
-        // The gradient of this sum is exactly `gradient`.
-        (tensor * gradient).sum(Kind::Float).backward();
     }
 }
