@@ -34,14 +34,14 @@ fn graph_encoder(criterion: &mut Criterion) {
 fn experts(criterion: &mut Criterion) {
     let model = synthetic::model(ENTITIES);
     let wanted = Tensor::arange_start_step(0, ENTITIES, 5, (Kind::Int64, Device::Cpu));
-    let (count, rows) = (wanted.size()[0], model.select(&wanted));
+    let rows = model.select(&wanted);
     for modality in [Modality::Image, Modality::RelationText, Modality::Relation] {
         let Some(rows) = &rows[modality] else { continue };
         criterion.bench_function(&format!("experts of {modality}, forward and backward"), |bencher| {
             bencher.iter(|| {
-                let output = model.embed(modality, rows, None, count);
-                if let Some(output) = output {
+                if let Some((output, products)) = model.embed(modality, rows, None) {
                     output.sum(Kind::Float).backward();
+                    model.pull(modality, rows, &products);
                 }
             });
         });

@@ -24,7 +24,7 @@ ROWS: List[Tuple[str, List[str]]] = [
                                      "data_process::values", "data_process::texts", "data_process::words", "data_process::split"]),
     ("store (Parquet)", ["data_process::store", "data_process::schema", "data_process::tables", "humea::plm", "humea::vision"]),
     ("store → tensors", ["humea::inputs", "humea::modality", "humea::device"]),
-    ("tensors → model", ["humea::model", "humea::product", "humea::loss", "humea::noise", "humea::train"]),
+    ("tensors → model", ["humea::model", "humea::product", "humea::gradient", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",
                                 "data_process::event", "data_process::fault", "data_process::digest"]),

@@ -164,36 +164,22 @@ fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
         parts.push(Part::Nothing(1));
         return Rows { parts, order: Some(slots) };
     }
-    // Sort the wanted rows by part, gather each part once, and remember how to put them back in order.
-    let (sorted, by_slot) = slots.sort(0, false);
-    let present = dense.rows.size()[0];
-    let imputed = dense.imputed_rows.size()[0];
-    let ends = sorted.searchsorted_boundaries([present, present + imputed]);
-    let [first, second] = ends;
-    let total = sorted.size()[0];
-    let at = sorted.narrow(0, 0, first);
-    let mut gathered = dense.present.index_select(0, &at);
-    gathered *= dense.scale.index_select(0, &at).unsqueeze(1);
-    let mut parts = vec![Part::Dense(Factor::new(&gathered), None)];
-    if second > first {
-        let at = sorted.narrow(0, first, second - first) - present;
-        parts.push(Part::Dense(Factor::new(&dense.imputed.index_select(0, &at)), None));
-    }
-    if total > second {
-        parts.push(Part::Nothing(total - second));
-    }
-    Rows { parts, order: Some(by_slot.argsort(0, false)) }
+    Rows { parts: vec![Part::Dense(Factor::new(&gathered(dense, &slots)), None)], order: None }
 }
 
-/// How many values of a sorted int64 vector lie below each boundary.
-trait Boundaries {
-    fn searchsorted_boundaries(&self, boundaries: [i64; 2]) -> [i64; 2];
-}
-
-impl Boundaries for Tensor {
-    fn searchsorted_boundaries(&self, boundaries: [i64; 2]) -> [i64; 2] {
-        boundaries.map(|boundary| self.lt(boundary).sum(Kind::Int64).int64_value(&[]))
-    }
+/// The rows of `slots` `[n]`, normalised, as one `[n, d]`.
+fn gathered(dense: &DenseFeatures, slots: &Tensor) -> Tensor {
+    let mut all = Tensor::zeros([slots.size()[0], dense.width], (dense.present.kind(), slots.device()));
+    let (present, imputed) = (dense.rows.size()[0], dense.imputed_rows.size()[0]);
+    let among = |first: i64, end: i64| slots.ge(first).logical_and(&slots.lt(end)).nonzero().squeeze_dim(1);
+    let at = among(0, present);
+    let from = slots.index_select(0, &at);
+    let mut rows = dense.present.index_select(0, &from);
+    rows *= dense.scale.index_select(0, &from).unsqueeze(1);
+    let _ = all.index_copy_(0, &at, &rows);
+    let at = among(present, present + imputed);
+    let rows = dense.imputed.index_select(0, &(slots.index_select(0, &at) - present));
+    all.index_copy_(0, &at, &rows)
 }
 
 /// The positions of the runs `offsets[i]..offsets[i + 1]` of the rows `ids`, and the offsets of the picked rows.
@@ -206,6 +192,18 @@ fn gather_runs(offsets: &Tensor, ids: &Tensor) -> (Tensor, Tensor) {
     let total = new_offsets.int64_value(&[rows]);
     let shift = (starts - new_offsets.narrow(0, 0, rows)).repeat_interleave_self_tensor(&lengths, 0, total);
     (new_offsets, shift + Tensor::arange(total, (Kind::Int64, ids.device())))
+}
+
+/// What [`Experts::forward`] has multiplied, as leaves of libtorch's graph: products with constant rows need no more of it than
+/// their gradients.
+#[derive(Debug)]
+pub struct Products {
+    /// `[n, E·D]`.
+    outputs: Tensor,
+    /// `[n, E]`; with noise `[n, 2·E]`, the noise's scales behind.
+    gates: Tensor,
+    /// `[E, D]`.
+    offsets: Tensor,
 }
 
 /// The experts and gate of one modality.
@@ -247,24 +245,63 @@ impl Experts {
         }
     }
 
-    /// Mixed output `[n, D]` of `rows`; `noise` `[n, E]` perturbs the gates while training.
-    pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> Tensor {
+    /// Mixed output `[n, D]` of `rows`, and what [`Self::pull`] needs; `noise` `[n, E]` perturbs the gates while training.
+    pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> (Tensor, Products) {
         let (count, dim) = (self.config.count, self.dim);
-        let gates = self.gates(rows, noise);
-        let outputs = rows.times(&self.weight).view([-1, count, dim]);
-        gates.unsqueeze(1).bmm(&outputs).squeeze_dim(1) - gates.mm(&self.offsets(0, count))
+        let products = self.products(rows, noise.is_some());
+        let gates = self.gates(&products.gates, noise);
+        let outputs = products.outputs.view([-1, count, dim]);
+        let mixed = gates.unsqueeze(1).bmm(&outputs).squeeze_dim(1) - gates.mm(&products.offsets);
+        (mixed, products)
     }
 
-    fn gates(&self, rows: &Rows, noise: Option<&Tensor>) -> Tensor {
+    fn products(&self, rows: &Rows, noisy: bool) -> Products {
+        no_grad(|| {
+            let gates = if noisy {
+                Tensor::cat(&[self.gate.tr(), self.gate_noise.tr()], 0)
+            } else {
+                self.gate.tr().contiguous()
+            };
+            let leaf = |tensor: Tensor| tensor.set_requires_grad(true);
+            Products {
+                gates: leaf(rows.times(&gates)),
+                outputs: leaf(rows.times(&self.weight)),
+                offsets: leaf(self.offsets(0, self.config.count)),
+            }
+        })
+    }
+
+    fn gates(&self, products: &Tensor, noise: Option<&Tensor>) -> Tensor {
         let logits = match noise {
             Some(noise) => {
-                let both = rows.times(&Tensor::cat(&[self.gate.tr(), self.gate_noise.tr()], 0));
-                let [clean, scale] = [0, 1].map(|half| both.narrow(1, half * self.config.count, self.config.count));
+                let [clean, scale] = [0, 1].map(|half| products.narrow(1, half * self.config.count, self.config.count));
                 clean + noise * (scale.softplus() + self.config.noise_floor)
             }
-            None => rows.times(&self.gate.tr()),
+            None => products.shallow_clone(),
         };
         logits.softmax(1, Kind::Float)
+    }
+
+    /// Adds to the parameters' gradients, once that of [`Self::forward`]'s output has been run back to its products.
+    pub fn pull(&self, rows: &Rows, products: &Products) {
+        no_grad(|| {
+            self.accumulate(0, &rows.pull(&products.outputs.grad()), &products.offsets.grad());
+            let gates = rows.pull(&products.gates.grad()).split(self.config.count, 0);
+            for (parameter, gradient) in [&self.gate, &self.gate_noise].into_iter().zip(gates) {
+                accumulate(parameter, 0, &gradient.tr());
+            }
+        });
+    }
+
+    /// Adds to the gradients of the experts from `first` on, given those of their weights in the products, `[k·D, d]`, which is
+    /// overwritten, and of their offsets, `[k, D]`.
+    fn accumulate(&self, first: i64, products: &Tensor, offsets: &Tensor) {
+        let (count, dim) = (offsets.size()[0], self.dim);
+        let weight = self.weight.narrow(0, first * dim, count * dim).view([count, dim, -1]);
+        let shift = self.shift.narrow(0, first, count).unsqueeze(1);
+        accumulate(&self.shift, first, &offsets.unsqueeze(1).bmm(&weight).squeeze_dim(1));
+        let _ = products.view([count, dim, -1]).baddbmm_(&offsets.unsqueeze(2), &shift);
+        accumulate(&self.weight, first * dim, products);
     }
 
     /// `W_e b_e` for `count` experts from `first`: `[count, D]`.
@@ -287,12 +324,11 @@ impl Experts {
     /// Adds to the parameters' gradients, given that of [`Self::pair`], `[n, 2·D]`.
     pub fn pull_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
         no_grad(|| {
-            let sums = gradient.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).neg_();
-            let (pulled, sums) = (rows.pull(gradient).split(self.dim, 0), sums.split(self.dim, 0));
-            for ((mut pulled, sums), expert) in pulled.into_iter().zip(sums).zip([experts.0, experts.1]) {
-                // Every row less the offset W·b: its gradient is −sums ⊗ b and −Wᵀ·sums.
-                accumulate(&self.shift, expert, &self.one(expert).tr().mv(&sums).unsqueeze(0));
-                accumulate(&self.weight, expert * self.dim, &pulled.addr_(&sums, &self.shift.get(expert)));
+            let pulled = rows.pull(gradient).split(self.dim, 0);
+            // The offsets are subtracted from every row.
+            let offsets = gradient.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).neg_().view([2, -1]);
+            for (at, (expert, pulled)) in [experts.0, experts.1].into_iter().zip(pulled).enumerate() {
+                self.accumulate(expert, &pulled, &offsets.narrow(0, at as i64, 1));
             }
         });
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::estimator::Estimator;
-use super::experts::{Experts, ExpertsConfig, Rows};
+use super::experts::{Experts, ExpertsConfig, Products, Rows};
 use super::features::{Features, ModelInputs};
 use super::fusion::{Fusion, FusionConfig};
 use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
@@ -134,10 +134,17 @@ impl Humea {
         self.graph.backward(gradient, state, &self.pattern);
     }
 
-    /// Embeddings `[n, D]` of a modality with experts; zeros if it is ablated, `None` if it is absent.
-    pub fn embed(&self, modality: Modality, rows: &Rows, noise: Option<&Tensor>, count: i64) -> Option<Tensor> {
-        let experts = self.experts[modality].as_ref()?;
-        Some(if self.is_ablated(modality) { self.zeros(count) } else { experts.forward(rows, noise) })
+    /// Embeddings `[n, D]` of a modality with experts, and what [`Self::pull`] needs; `None` if it is ablated or absent.
+    pub fn embed(&self, modality: Modality, rows: &Rows, noise: Option<&Tensor>) -> Option<(Tensor, Products)> {
+        let experts = self.experts[modality].as_ref().filter(|_| !self.is_ablated(modality))?;
+        Some(experts.forward(rows, noise))
+    }
+
+    /// Adds to the gradients of a modality's experts, once that of its embeddings has been run back to their products.
+    pub fn pull(&self, modality: Modality, rows: &Rows, products: &Products) {
+        if let Some(experts) = &self.experts[modality] {
+            experts.pull(rows, products);
+        }
     }
 
     /// A zero embedding `[n, D]`.
@@ -197,10 +204,9 @@ impl Humea {
 
     /// Embeddings `[n, D]` of a modality that takes part.
     fn noiseless(&self, modality: Modality, rows: &PerModality<Option<Rows>>, graph: &Tensor, ids: &Tensor) -> Tensor {
-        let zeros = || self.zeros(ids.size()[0]);
         match &rows[modality] {
-            _ if self.is_ablated(modality) => zeros(),
-            Some(rows) => self.embed(modality, rows, None, ids.size()[0]).unwrap_or_else(zeros),
+            Some(rows) => self.embed(modality, rows, None).map_or_else(|| self.zeros(ids.size()[0]), |(x, _)| x),
+            None if self.is_ablated(modality) => self.zeros(ids.size()[0]),
             None => graph.index_select(0, ids),
         }
     }

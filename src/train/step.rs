@@ -15,7 +15,7 @@ use crate::loss::similarity::normalise;
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
-use crate::model::experts::Rows;
+use crate::model::experts::{Products, Rows};
 use crate::noise::{Purpose, Randomness};
 
 /// Which entities the decoupling loss is taken over.
@@ -125,6 +125,9 @@ pub struct Trainer {
     ahead: PerModality<Option<Ahead>>,
 }
 
+/// Embeddings of the training list's entities in one modality, `[n, D]`, and what its experts need to run backwards, if it has any.
+type Embedded = (Tensor, Option<Products>);
+
 /// Numbers of two experts.
 type Pair = (i64, i64);
 
@@ -160,13 +163,14 @@ impl Trainer {
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
         let embedded = self.embedded(epoch, &graph, &gathered);
-        let z = no_grad(|| Tensor::stack(&embedded.iter().map(normalise).collect::<Vec<_>>(), 0));
+        let z = no_grad(|| Tensor::stack(&embedded.iter().map(|(x, _)| normalise(x)).collect::<Vec<_>>(), 0));
         let squared = self.model.weights().square();
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
         // One after another: what the layers of one have kept is gone before the next one's work. Images, usually the widest, come
         // last but one this way. Normalised anew, so that nothing of it is kept until here.
-        for (x, gradient) in embedded.into_iter().zip(sums.z.unbind(0)).rev() {
-            pull(&normalise(&x), &gradient);
+        for ((modality, embedded), gradient) in self.model.modalities().iter().zip(embedded).zip(sums.z.unbind(0)).rev()
+        {
+            self.pull(*modality, embedded, &gradient, &gathered);
         }
         pull(&squared, &sums.squared);
         if graph.grad().defined() {
@@ -203,19 +207,28 @@ impl Trainer {
     }
 
     /// Embeddings of the training list's entities, `[n, D]` for each modality that takes part.
-    fn embedded(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Vec<Tensor> {
+    fn embedded(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Vec<Embedded> {
         self.model.modalities().iter().map(|modality| self.embed(*modality, epoch, graph, gathered)).collect()
     }
 
-    fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Tensor {
+    fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Embedded {
         let count = gathered.entities.len() as i64;
+        let zeros = || (self.model.zeros(count), None);
         let Some(rows) = &gathered.rows[modality] else {
-            let zeros = self.model.is_ablated(modality);
-            return if zeros { self.model.zeros(count) } else { graph.index_select(0, &gathered.ids) };
+            let ablated = self.model.is_ablated(modality);
+            return if ablated { zeros() } else { (graph.index_select(0, &gathered.ids), None) };
         };
         let experts = self.model.decoupled(modality).map_or(0, |(experts, _)| experts.count());
         let noise = self.randomness.gating(modality, epoch, [count, experts], self.device());
-        self.model.embed(modality, rows, noise.as_ref(), count).unwrap_or_else(|| self.model.zeros(count))
+        self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
+    }
+
+    /// Runs the layers of one modality backwards, given the gradient of its normalised embeddings.
+    fn pull(&self, modality: Modality, (x, products): Embedded, gradient: &Tensor, gathered: &Gathered) {
+        pull(&normalise(&x), gradient);
+        if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
+            self.model.pull(modality, rows, &products);
+        }
     }
 
     /// The losses of every block and their gradients; the whole of them, weighted.
