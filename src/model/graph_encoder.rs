@@ -25,59 +25,66 @@ pub struct GraphEncoderConfig {
     pub negative_slope: f64,
 }
 
-/// The adjacency pattern with what both directions of the product need; constant.
+/// The adjacency pattern of both graphs, once for each head; constant.
+///
+/// Every entity has a row for each of the H heads, one after another, so that what a head reads of the neighbours is still
+/// in the cache when the next one reads it: the gathers are what an epoch of a large graph waits for.
 #[derive(Debug)]
 pub struct Pattern {
+    /// N and H.
     entities: i64,
+    heads: i64,
+    /// `[N·H + 1]`.
     offsets: Tensor,
+    /// `[E·H]`, the neighbour at the end of each edge.
     targets: Tensor,
-    /// `[E]`, the row of each edge.
+    /// `[E·H]`, the row each edge is in.
     sources: Tensor,
-    /// `[E]`, where the reverse of each edge is; the pattern is symmetric.
+    /// `[E·H]`, the neighbour's row for the same head.
+    ends: Tensor,
+    /// `[E·H]`, where the reverse of each edge is; the pattern is symmetric.
     reverse: Tensor,
     /// `[N, 1]` ones, to sum over rows.
     ones: Tensor,
 }
 
 impl Pattern {
-    /// From the symmetric adjacency of `entities` entities.
-    pub fn new(adjacency: &Adjacency, entities: i64) -> Self {
-        let degrees = adjacency.offsets.diff::<Tensor>(1, 0, None, None);
-        let sources = Tensor::arange(entities, (Kind::Int64, adjacency.offsets.device()))
-            .repeat_interleave_self_tensor(&degrees, 0, None);
-        // Edges are sorted by (row, column): sorting them by (column, row) lists the reverse edges.
-        let reverse = (&adjacency.targets * entities + &sources).argsort(0, false);
-        Self {
-            entities,
-            offsets: adjacency.offsets.shallow_clone(),
-            targets: adjacency.targets.shallow_clone(),
-            sources,
-            reverse,
-            ones: Tensor::ones([entities, 1], (Kind::Float, adjacency.offsets.device())),
-        }
+    /// From the symmetric adjacency of `entities` entities, for as many `heads`.
+    pub fn new(adjacency: &Adjacency, entities: i64, heads: i64) -> Self {
+        let options = (Kind::Int64, adjacency.offsets.device());
+        let rows = entities * heads;
+        let degrees = adjacency.offsets.diff::<Tensor>(1, 0, None, None).repeat_interleave_self_int(heads, 0, None);
+        let offsets = Tensor::cat(&[Tensor::zeros([1], options), degrees.cumsum(0, Kind::Int64)], 0);
+        let sources = Tensor::arange(rows, options).repeat_interleave_self_tensor(&degrees, 0, None);
+        // Where each edge is among the entity's own: its place in the row, behind the row's first edge.
+        let edges = Tensor::arange(sources.size()[0], options) - offsets.index_select(0, &sources);
+        let entity = sources.divide_scalar_mode(heads, "floor");
+        let targets = adjacency.targets.index_select(0, &(edges + adjacency.offsets.index_select(0, &entity)));
+        let ends = &targets * heads + sources.remainder(heads);
+        // Edges are sorted by (row, neighbour): sorted by (neighbour's row, entity) they list the reverse edges.
+        let reverse = (&ends * entities + entity).argsort(0, false);
+        let ones = Tensor::ones([entities, 1], (Kind::Float, options.1));
+        Self { entities, heads, offsets, targets, sources, ends, reverse, ones }
     }
 
-    fn matrix(&self, values: &Tensor) -> Tensor {
-        Tensor::internal_sparse_csr_tensor_unsafe(
-            &self.offsets,
-            &self.targets,
-            values,
-            [self.entities, self.entities],
-            (values.kind(), values.device()),
-        )
-    }
-
-    /// The matrix of edge values `[E]` times `dense` `[N, D]`.
+    /// Every head's matrix of edge values `[E·H]` times `dense` `[N, D]`: `[N, H, D]`.
     fn times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
-        sparse::product(&self.offsets, &self.targets, values, dense)
+        let product = sparse::product(&self.offsets, &self.targets, values, dense);
+        product.view([-1, self.heads, dense.size()[1]])
     }
 
-    /// The same with the transpose.
+    /// The same with the transposes.
     fn transposed_times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
         self.times(&values.index_select(0, &self.reverse), dense)
     }
 
-    /// Sums edge values over each row: `[E]` → `[N]`.
+    /// ⟨`left_ih`, `right_j`⟩ of every edge, for `left` `[N, H, D]` and `right` `[N, D]`: `[E·H]`.
+    fn dots(&self, left: &Tensor, right: &Tensor) -> Tensor {
+        let zeros = Tensor::zeros([self.targets.size()[0]], (right.kind(), right.device()));
+        self.matrix(&zeros).sparse_sampled_addmm(&left.flatten(0, 1), &right.tr()).values()
+    }
+
+    /// Sums edge values over each row: `[E·H]` → `[N·H]`.
     fn row_sums(&self, values: &Tensor) -> Tensor {
         self.matrix(values).mm(&self.ones).squeeze_dim(1)
     }
@@ -86,26 +93,30 @@ impl Pattern {
         let offsets = Some(&self.offsets);
         Tensor::segment_reduce(values, "max", None, None, offsets, 0, true, f64::NEG_INFINITY)
     }
+
+    /// Edge values `[E·H]` as a matrix `[N·H, N]`.
+    fn matrix(&self, values: &Tensor) -> Tensor {
+        let (size, options) = ([self.entities * self.heads, self.entities], (values.kind(), values.device()));
+        Tensor::internal_sparse_csr_tensor_unsafe(&self.offsets, &self.targets, values, size, options)
+    }
 }
 
-/// One head's constants of a forward pass, kept for the backward pass.
+/// What a layer's forward pass leaves for its backward pass.
 #[derive(Debug)]
-struct HeadState {
-    /// `[E]`, attention weights, each row summing to one.
+struct LayerState {
+    /// `[N, D]`; but for the first layer, what the activation gave.
+    input: Tensor,
+    /// `[E·H]`, attention weights, each row summing to one.
     attention: Tensor,
-    /// `[E]`, 1 where the logit's argument is positive, else the slope.
+    /// `[E·H]`, 1 where the logit's argument is positive, else the slope.
     slope: Tensor,
-    /// `[N, D]`, attention · input.
+    /// `[N, H, D]`, attention · input.
     mixed: Tensor,
 }
 
-/// What a forward pass leaves for the backward pass.
+/// What a forward pass leaves for the backward pass, layer by layer.
 #[derive(Debug)]
-pub struct GraphState {
-    /// Input of each layer, `[N, D]`; but for the first, what the activation gave.
-    inputs: Vec<Tensor>,
-    heads: Vec<Vec<HeadState>>,
-}
+pub struct GraphState(Vec<LayerState>);
 
 /// Learnt embedding and the attention layers over it.
 #[derive(Debug)]
@@ -145,66 +156,48 @@ impl GraphEncoder {
     /// Output `[N, D]` without gradient, and what [`Self::backward`] needs.
     pub fn forward(&self, pattern: &Pattern) -> (Tensor, GraphState) {
         no_grad(|| {
-            let mut state = GraphState { inputs: Vec::new(), heads: Vec::new() };
+            let mut layers = Vec::new();
             let mut input = self.embedding.detach();
             for layer in 0..self.config.layers {
-                let heads = self.heads(layer, &input, pattern);
-                let mut output = self.average(layer, &heads);
+                let state = self.attend(layer, input, pattern);
+                input = mean(&state.mixed, &self.weights[layer]);
                 if layer + 1 < self.config.layers {
-                    output = output.elu_();
+                    input = input.elu_();
                 }
-                state.inputs.push(std::mem::replace(&mut input, output));
-                state.heads.push(heads);
+                layers.push(state);
             }
-            (input, state)
+            (input, GraphState(layers))
         })
     }
 
-    fn heads(&self, layer: usize, input: &Tensor, pattern: &Pattern) -> Vec<HeadState> {
-        // aᵀ[h_i ‖ h_j] is the sum of two N-vectors gathered per edge.
-        let ends = input.mm(&self.projections(layer).tr()).tr().contiguous();
-        let ends = ends.view([self.config.heads, 2, -1]).unbind(0);
-        ends.iter().map(|ends| self.head(&ends.get(0), &ends.get(1), input, pattern)).collect()
-    }
-
-    /// A head over `input` `[N, D]`, given the two parts of its logits' arguments, `[N]` each.
-    fn head(&self, from: &Tensor, to: &Tensor, input: &Tensor, pattern: &Pattern) -> HeadState {
-        let argument = from.index_select(0, &pattern.sources) + to.index_select(0, &pattern.targets);
+    fn attend(&self, layer: usize, input: Tensor, pattern: &Pattern) -> LayerState {
+        // aᵀ[h_i ‖ h_j] is the sum of two numbers of each entity and head, gathered per edge.
+        let [from, to] = halves(&input.mm(&self.projections(layer).tr())).map(|half| half.reshape([-1]));
+        let argument = from.index_select(0, &pattern.sources) + to.index_select(0, &pattern.ends);
         let slope =
             argument.gt(0.0).to_kind(Kind::Float) * (1.0 - self.config.negative_slope) + self.config.negative_slope;
         let logits = -(&argument * &slope);
         let shifted = &logits - pattern.row_maxima(&logits).index_select(0, &pattern.sources);
         let weights = shifted.exp();
         let attention = &weights / pattern.row_sums(&weights).index_select(0, &pattern.sources);
-        let mixed = pattern.times(&attention, input);
-        HeadState { attention, slope, mixed }
+        let mixed = pattern.times(&attention, &input);
+        LayerState { input, attention, slope, mixed }
     }
 
-    /// The halves of each head's attention vector times its diagonal weight: `[2·heads, D]`, a head's source half first.
+    /// The source halves of the heads' attention vectors times their diagonal weights, then the target halves: `[2·H, D]`.
     fn projections(&self, layer: usize) -> Tensor {
-        let weights = &self.weights[layer];
-        (halves(&self.attentions[layer]) * weights.unsqueeze(1)).view([-1, weights.size()[1]])
-    }
-
-    /// Mean over the heads of (attention · input) ⊙ weight.
-    fn average(&self, layer: usize, heads: &[HeadState]) -> Tensor {
-        let weights = (&self.weights[layer] / self.config.heads as f64).unbind(0);
-        let mut mean = &heads[0].mixed * &weights[0];
-        for (head, weight) in heads.iter().zip(&weights).skip(1) {
-            mean = mean.addcmul_(&head.mixed, weight);
-        }
-        mean
+        Tensor::cat(&halves(&self.attentions[layer]).map(|half| half * &self.weights[layer]), 0)
     }
 
     /// Adds the gradient of the parameters, given `gradient` `[N, D]` of the output, to what they hold already.
     pub fn backward(&self, gradient: &Tensor, state: &GraphState, pattern: &Pattern) {
         no_grad(|| {
             let mut gradient = gradient.shallow_clone();
-            for layer in (0..self.config.layers).rev() {
+            for (layer, state) in state.0.iter().enumerate().rev() {
                 gradient = self.layer_backward(layer, &gradient, state, pattern);
                 if layer > 0 {
                     // ELU's derivative is its output plus one where that is negative, and one elsewhere.
-                    gradient *= state.inputs[layer].clamp_max(0.0).g_add_scalar_(1.0);
+                    gradient *= state.input.clamp_max(0.0).g_add_scalar_(1.0);
                 }
             }
             accumulate(&self.embedding, 0, &gradient);
@@ -212,46 +205,52 @@ impl GraphEncoder {
     }
 
     /// Gradient of a layer's input, given that of its output before the activation, `[N, D]` both.
-    fn layer_backward(&self, layer: usize, gradient: &Tensor, state: &GraphState, pattern: &Pattern) -> Tensor {
-        let input = &state.inputs[layer];
+    fn layer_backward(&self, layer: usize, gradient: &Tensor, state: &LayerState, pattern: &Pattern) -> Tensor {
         let (weights, attentions) = (&self.weights[layer], &self.attentions[layer]);
-        let mut input_gradient = Tensor::zeros_like(input);
-        let (mut mixed, mut ends) = (Vec::new(), Vec::new());
-        for (weight, kept) in (weights / self.config.heads as f64).unbind(0).iter().zip(&state.heads[layer]) {
-            let of_mixed = gradient * &kept.mixed;
-            let pulled = gradient * weight;
-            // Σ_j attention_ij ⟨pulled_i, input_j⟩ needs no edges: it is ⟨pulled_i, mixed_i⟩.
-            ends.extend(kept.ends_backward(&pulled, &of_mixed.mv(weight), input, pattern));
-            mixed.push(of_mixed.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float));
-            input_gradient += pattern.transposed_times(&kept.attention, &pulled);
-        }
-        let ends = Tensor::stack(&ends, 0);
-        let of_projections = ends.mm(input).view([self.config.heads, 2, -1]);
-        let of_weights = (&of_projections * halves(attentions)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)
-            + Tensor::stack(&mixed, 0) / self.config.heads as f64;
+        let (mixed, ends) = state.backward(gradient, weights, pattern);
+        let of_projections = ends.tr().mm(&state.input).split(self.config.heads, 0);
+        let of_weights = of_projections.iter().zip(halves(attentions)).fold(mixed, |sum, (of, half)| sum + of * half);
         accumulate(weights, 0, &of_weights);
-        accumulate(attentions, 0, &(of_projections * weights.unsqueeze(1)).view_as(attentions));
-        input_gradient.addmm_(&ends.tr(), &self.projections(layer))
+        let of_attentions: Vec<Tensor> = of_projections.iter().map(|of| of * weights).collect();
+        accumulate(attentions, 0, &Tensor::cat(&of_attentions, 1));
+        // A head's weight is the same for all entities: it can wait until the neighbours are added up.
+        mean(&pattern.transposed_times(&state.attention, gradient), weights).addmm_(&ends, &self.projections(layer))
     }
 }
 
-impl HeadState {
-    /// Gradients of the two N-vectors in the logits' arguments, given `pulled` `[N, D]`, the gradient of attention · input, and
-    /// `expected` `[N]`, its mean over the neighbours as `input` has it.
-    fn ends_backward(&self, pulled: &Tensor, expected: &Tensor, input: &Tensor, pattern: &Pattern) -> [Tensor; 2] {
-        // ⟨pulled_i, input_j⟩ on the edges only.
-        let zeros = pattern.matrix(&Tensor::zeros_like(&self.attention));
-        let of_attention = zeros.sparse_sampled_addmm(pulled, &input.tr()).values();
+impl LayerState {
+    /// Given the `gradient` `[N, D]` of the layer's output and the `weights` `[H, D]` of its heads: the part of the weights'
+    /// gradient that comes straight from the output, and that of the numbers in the logits' arguments, `[N, 2·H]`, the edges'
+    /// sources first.
+    fn backward(&self, gradient: &Tensor, weights: &Tensor, pattern: &Pattern) -> (Tensor, Tensor) {
+        let heads = weights.size()[0];
+        let weights = weights / heads as f64;
+        let of_mixed = gradient.unsqueeze(1) * &self.mixed;
+        let of_weights = of_mixed.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float) / heads as f64;
+        // Σ_j attention_ij ⟨pulled_i, input_j⟩ needs no edges: it is ⟨pulled_i, mixed_i⟩.
+        let expected = of_mixed.transpose(0, 1).bmm(&weights.unsqueeze(2)).squeeze_dim(2).tr().reshape([-1]);
+        drop(of_mixed);
+        let of_attention = pattern.dots(&(gradient.unsqueeze(1) * weights), &self.input);
         let of_logits = &self.attention * (of_attention - expected.index_select(0, &pattern.sources));
         // Each edge's logit is −slope·(s_i + t_j): collect its gradient at both ends.
         let argument = -(of_logits * &self.slope);
-        [pattern.row_sums(&argument), pattern.row_sums(&argument.index_select(0, &pattern.reverse))]
+        let reversed = argument.index_select(0, &pattern.reverse);
+        (of_weights, Tensor::cat(&[argument, reversed].map(|of| pattern.row_sums(&of).view([-1, heads])), 1))
     }
 }
 
-/// The source half and the target half of each head's attention vector, `[heads, 2D]` → `[heads, 2, D]`.
-fn halves(attentions: &Tensor) -> Tensor {
-    attentions.view([attentions.size()[0], 2, -1])
+/// Mean over the heads of `[N, H, D]` times their weights `[H, D]`: `[N, D]`.
+fn mean(heads: &Tensor, weights: &Tensor) -> Tensor {
+    let weights = weights / weights.size()[0] as f64;
+    let mut heads = heads.unbind(1).into_iter().zip(weights.unbind(0));
+    let first = heads.next().map(|(head, weight)| head * weight).unwrap_or_default();
+    heads.fold(first, |mut sum, (head, weight)| sum.addcmul_(&head, &weight))
+}
+
+/// The source half and the target half, `[…, 2·k]` → `[…, k]` each.
+fn halves(both: &Tensor) -> [Tensor; 2] {
+    let half = both.size()[1] / 2;
+    [0, half].map(|first| both.narrow(1, first, half))
 }
 
 #[cfg(test)]
@@ -289,7 +288,7 @@ mod tests {
             values.insert(format!("graph.layer{layer}.attention"), a.squeeze_dim(2));
         }
         parameters.assign(&values, std::path::Path::new("gat")).unwrap();
-        let pattern = Pattern::new(&adjacency(&figures.get("adjacency.indices"), entities), entities);
+        let pattern = Pattern::new(&adjacency(&figures.get("adjacency.indices"), entities), entities, heads);
         (encoder, parameters, pattern)
     }
 

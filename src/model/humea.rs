@@ -83,7 +83,7 @@ impl Humea {
         let zeros = Tensor::zeros([modalities.len() as i64], (Kind::Float, device));
         let uncertainties = ["uncertainty.contrastive", "uncertainty.distillation"]
             .map(|name| parameters.add(name.to_owned(), &zeros, device));
-        let pattern = Pattern::new(&inputs.adjacency, inputs.entities);
+        let pattern = Pattern::new(&inputs.adjacency, inputs.entities, config.graph.heads);
         Self {
             config,
             inputs,

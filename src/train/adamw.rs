@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::model::parameters::{Parameters, ParametersError};
 
@@ -90,26 +90,39 @@ fn zeros(parameter: &Tensor) -> [Tensor; 2] {
     [parameter.detach().zeros_like(), parameter.detach().zeros_like()]
 }
 
-fn update(config: AdamWConfig, steps: i64, parameter: &Tensor, gradient: &Tensor, [first, second]: &mut [Tensor; 2]) {
-    let [beta1, beta2] = config.betas;
+/// Numbers that are updated together on a CPU: nine passes over them find all but the first in its caches.
+const CHUNK: i64 = 1 << 17;
+
+fn update(config: AdamWConfig, steps: i64, parameter: &Tensor, gradient: &Tensor, moments: &[Tensor; 2]) {
+    let chunk = if parameter.device() == Device::Cpu { CHUNK } else { parameter.numel().max(1) as i64 };
+    // A view, since what is kept is written to; a gradient need not lie in one piece.
+    let chunks = |kept: &Tensor| kept.detach().view([-1]).split(chunk, 0);
+    let gradients = gradient.reshape([-1]).split(chunk, 0);
+    let moments = chunks(&moments[0]).into_iter().zip(chunks(&moments[1]));
+    for ((value, gradient), (first, second)) in chunks(parameter).into_iter().zip(gradients).zip(moments) {
+        update_chunk(config, steps, value, &gradient, [first, second]);
+    }
+}
+
+/// Everything `[n]`, and in place; the step's size is in the denominator.
+fn update_chunk(config: AdamWConfig, steps: i64, mut value: Tensor, gradient: &Tensor, moments: [Tensor; 2]) {
+    let ([beta1, beta2], [mut first, mut second]) = (config.betas, moments);
     let _ = first.lerp_(gradient, 1.0 - beta1);
     let _ = second.lerp_(&gradient.square(), 1.0 - beta2);
     let corrected = 1.0 - beta1.powi(steps as i32);
     let root = (1.0 - beta2.powi(steps as i32)).sqrt();
-    // In place, and with the step's size in the denominator: the largest weights are 25 MB each.
     let mut denominator = second.sqrt();
     denominator /= root;
     denominator += config.epsilon;
     denominator *= -corrected / config.learning_rate;
-    let mut value = parameter.detach();
     value *= 1.0 - config.learning_rate * config.weight_decay;
-    let _ = value.addcdiv_(first, &denominator);
+    let _ = value.addcdiv_(&first, &denominator);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Kind;
 
     const CONFIG: AdamWConfig =
         AdamWConfig { learning_rate: 0.1, weight_decay: 0.01, betas: [0.9, 0.999], epsilon: 1e-8 };
@@ -133,6 +146,16 @@ mod tests {
         // 1·(1 − 0.001) − 0.1 and −2·(1 − 0.001) + 0.1: the first Adam step is the sign of the gradient.
         assert!((weight.double_value(&[0]) - 0.899).abs() < 1e-6);
         assert!((weight.double_value(&[1]) + 1.898).abs() < 1e-6);
+    }
+
+    #[test]
+    fn chunks_are_updated_like_the_whole() {
+        let numbers = |factor: f64| (Tensor::arange(CHUNK + 3, (Kind::Float, Device::Cpu)) * factor).sin();
+        let (parameter, gradient) = (numbers(0.3), numbers(0.7));
+        let [whole, parts] = [(), ()].map(|()| (parameter.copy(), zeros(&parameter)));
+        update_chunk(CONFIG, 1, whole.0.shallow_clone(), &gradient, whole.1.each_ref().map(Tensor::shallow_clone));
+        update(CONFIG, 1, &parts.0, &gradient, &parts.1);
+        assert_eq!(whole, parts);
     }
 
     #[test]
