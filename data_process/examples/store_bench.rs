@@ -28,8 +28,8 @@ fn main() -> Outcome<()> {
         ["add", path, rows, width] => add(path.as_ref(), rows.parse()?, width.parse()?)?,
         ["open", path] => timed(|| Ok(Store::open(path.as_ref())?.entities() as f64))?,
         ["first", path] => timed(|| with_image(path.as_ref(), |floats| f64::from(floats[0])))?,
-        ["touch", path] => timed(|| with_image(path.as_ref(), sum))?,
-        ["copy", path] => timed(|| with_image(path.as_ref(), copy))?,
+        ["touch", path] => timed(|| with_whole_image(path.as_ref(), sum))?,
+        ["copy", path] => timed(|| with_whole_image(path.as_ref(), copy))?,
         ["memtouch", rows, width] => over_memory(rows.parse()?, width.parse()?, sum)?,
         ["memcpy", rows, width] => over_memory(rows.parse()?, width.parse()?, copy)?,
         _ => return Err("see the top of data_process/examples/store_bench.rs".into()),
@@ -64,6 +64,12 @@ fn status_kilobytes(key: &str) -> f64 {
 
 fn with_image(path: &Path, action: impl FnOnce(&[f32]) -> f64) -> Outcome<f64> {
     let vectors = Store::open(path)?.vectors("image")?;
+    Ok(action(vectors.as_slice()?))
+}
+
+fn with_whole_image(path: &Path, action: impl FnOnce(&[f32]) -> f64) -> Outcome<f64> {
+    let vectors = Store::open(path)?.vectors("image")?;
+    vectors.prefault();
     Ok(action(vectors.as_slice()?))
 }
 
