@@ -3,7 +3,7 @@
 mod synthetic;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use humea::eval::{self, EvalConfig};
+use humea::eval::{self, EvalConfig, Ties};
 use humea::loss::contrastive::contrastive;
 use humea::loss::distillation::{Reduction, Teacher};
 use humea::loss::joint::Joint;
@@ -82,7 +82,7 @@ fn embeddings(criterion: &mut Criterion) {
 
 fn evaluation(criterion: &mut Criterion) {
     let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([2000, 6 * WIDTH], (Kind::Float, Device::Cpu))));
-    let config = EvalConfig { csls: true, csls_k: 3 };
+    let config = EvalConfig { csls: true, csls_k: 3, ties: Ties::Pessimistic };
     criterion.bench_function("CSLS and ranks of 2000 links, both directions", |bencher| {
         bencher.iter(|| eval::Ranking::new(&left, &right, config).and_then(|ranking| ranking.ranks(None)));
     });

@@ -7,7 +7,7 @@ mod memory;
 
 use std::time::Instant;
 
-use humea::eval::{EvalConfig, Ranking};
+use humea::eval::{EvalConfig, Ranking, Ties};
 use humea::loss::similarity::normalise;
 use tch::{Device, Kind, Tensor};
 
@@ -21,7 +21,8 @@ fn main() -> Result<(), tch::TchError> {
     let right = normalise(&(&left + noise() * 0.1));
     let times = (0..3).map(|_| {
         let start = Instant::now();
-        let found = Ranking::new(&left, &right, EvalConfig { csls: true, csls_k: 3 })?.ranks(None)?;
+        let found =
+            Ranking::new(&left, &right, EvalConfig { csls: true, csls_k: 3, ties: Ties::Pessimistic })?.ranks(None)?;
         Ok::<_, tch::TchError>((start.elapsed(), found))
     });
     let times = times.collect::<Result<Vec<_>, _>>()?;

@@ -1,9 +1,10 @@
 //! Choosing the device: CPU everywhere, CUDA where libtorch's CUDA library can be loaded at run time.
 #![allow(
     unsafe_code,
-    reason = "loading a shared library runs its initialisers; file descriptors and the allocator's settings are the process's own"
+    reason = "loading a shared library runs its initialisers, and calling into it is unchecked; file descriptors and the allocator's settings are the process's own"
 )]
 
+use std::ffi::c_void;
 use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
@@ -41,12 +42,18 @@ impl FromStr for Wanted {
 #[error("{0:?} is not a device; write auto, cpu or cuda")]
 pub struct UnknownDevice(String);
 
-/// CUDA was asked for and is not to be had.
+/// What was asked of the device is not to be had.
 #[derive(Debug, thiserror::Error)]
-#[error("no CUDA device: {0}; use --device cpu, or --device auto to take a GPU only where there is one")]
-pub struct NoCuda(String);
+pub enum DeviceError {
+    /// CUDA was asked for.
+    #[error("no CUDA device: {0}; use --device cpu, or --device auto to take a GPU only where there is one")]
+    NoCuda(String),
+    /// TF32 was asked for.
+    #[error("this libtorch has no switch for TF32 ({0}); set model.precision to float32 or bf16")]
+    NoTf32(#[from] libloading::Error),
+}
 
-impl Fault for NoCuda {
+impl Fault for DeviceError {
     fn kind(&self) -> Kind {
         Kind::Device
     }
@@ -56,7 +63,7 @@ impl Fault for NoCuda {
 ///
 /// # Errors
 /// If CUDA was asked for and `libtorch_cuda.so` cannot be loaded or sees no GPU.
-pub fn choose(wanted: Wanted) -> Result<Device, NoCuda> {
+pub fn choose(wanted: Wanted) -> Result<Device, DeviceError> {
     hush_beta_notice();
     match wanted {
         Wanted::Cpu => Ok(Device::Cpu),
@@ -77,17 +84,39 @@ pub fn keep_freed_memory() {
     }
 }
 
-fn cuda() -> Result<Device, NoCuda> {
+/// Lets a GPU round the factors of float32 products to TF32's ten bits, or no longer, for the rest of the process. Products
+/// of a CPU stay as they are.
+///
+/// # Errors
+/// If libtorch has no such switch.
+pub fn allow_tf32(allowed: bool) -> Result<(), DeviceError> {
+    type Context = *mut c_void;
+    let libtorch = libloading::os::unix::Library::this();
+    // SAFETY: `at::globalContext()` and `at::Context::setAllowTF32CuBLAS(bool)`, which the binding has no names for, as C++
+    // declares them: a reference and `this` are pointers. The context lives as long as the process.
+    unsafe {
+        let context = libtorch.get::<unsafe extern "C" fn() -> Context>(b"_ZN2at13globalContextEv\0")?;
+        let allow = libtorch.get::<unsafe extern "C" fn(Context, bool)>(b"_ZN2at7Context18setAllowTF32CuBLASEb\0")?;
+        allow(context(), allowed);
+    }
+    Ok(())
+}
+
+fn cuda() -> Result<Device, DeviceError> {
     load_cuda_library()?;
-    if tch::Cuda::is_available() { Ok(Device::Cuda(0)) } else { Err(NoCuda("libtorch sees no GPU".to_owned())) }
+    if tch::Cuda::is_available() {
+        Ok(Device::Cuda(0))
+    } else {
+        Err(DeviceError::NoCuda("libtorch sees no GPU".to_owned()))
+    }
 }
 
 /// Loads `libtorch_cuda.so` for the rest of the process; it registers its kernels with the libtorch already there.
-fn load_cuda_library() -> Result<(), NoCuda> {
+fn load_cuda_library() -> Result<(), DeviceError> {
     // SAFETY: the library is libtorch's own, of the version this program is linked with; its initialisers only
     // register kernels. It is never unloaded.
     let library = unsafe { libloading::Library::new("libtorch_cuda.so") }
-        .map_err(|error| NoCuda(format!("libtorch_cuda.so cannot be loaded ({error})")))?;
+        .map_err(|error| DeviceError::NoCuda(format!("libtorch_cuda.so cannot be loaded ({error})")))?;
     std::mem::forget(library);
     Ok(())
 }
@@ -121,5 +150,11 @@ mod tests {
     #[test]
     fn an_unknown_device_is_told_the_known_ones() {
         assert!("gpu".parse::<Wanted>().unwrap_err().to_string().contains("cuda"));
+    }
+
+    #[test]
+    fn libtorch_has_a_switch_for_tf32() {
+        allow_tf32(true).unwrap();
+        allow_tf32(false).unwrap();
     }
 }

@@ -19,15 +19,15 @@ pub struct Figures {
 
 impl Figures {
     /// The figures of some ranks, which begin at 1.
-    pub fn of(ranks: &[i64]) -> Self {
+    pub fn of(ranks: &[f64]) -> Self {
         let count = ranks.len().max(1) as f64;
-        let within = |most: i64| ranks.iter().filter(|rank| **rank <= most).count() as f64 / count;
+        let within = |most: f64| ranks.iter().filter(|rank| **rank <= most).count() as f64 / count;
         Self {
-            hits_at_1: within(1),
-            hits_at_5: within(5),
-            hits_at_10: within(10),
-            mr: ranks.iter().map(|rank| *rank as f64).sum::<f64>() / count,
-            mrr: ranks.iter().map(|rank| 1.0 / *rank as f64).sum::<f64>() / count,
+            hits_at_1: within(1.0),
+            hits_at_5: within(5.0),
+            hits_at_10: within(10.0),
+            mr: ranks.iter().sum::<f64>() / count,
+            mrr: ranks.iter().map(|rank| 1.0 / rank).sum::<f64>() / count,
         }
     }
 }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn figures_follow_from_ranks() {
-        let figures = Figures::of(&[1, 2, 5, 10]);
+        let figures = Figures::of(&[1.0, 2.0, 5.0, 10.0]);
         let expected = Figures { hits_at_1: 0.25, hits_at_5: 0.75, hits_at_10: 1.0, mr: 4.5, mrr: 0.45 };
         assert_eq!(figures, expected);
         assert_eq!(Figures::of(&[]), Figures::default());

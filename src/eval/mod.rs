@@ -17,4 +17,27 @@ pub struct EvalConfig {
     pub csls: bool,
     /// Neighbours of that correction.
     pub csls_k: usize,
+    /// What rank a counterpart has among equals.
+    pub ties: Ties,
+}
+
+/// The rank of a counterpart that scores as high as others do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ties {
+    /// The last of its equals: a tie counts against us.
+    #[default]
+    Pessimistic,
+    /// The middle of its equals, what a random order gives on average.
+    Realistic,
+}
+
+impl Ties {
+    /// The name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pessimistic => "pessimistic",
+            Self::Realistic => "realistic",
+        }
+    }
 }

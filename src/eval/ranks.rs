@@ -6,16 +6,16 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::csls::Scores;
-use super::{Directions, EvalConfig, Figures};
+use super::{Directions, EvalConfig, Figures, Ties};
 use crate::evidence::Between;
 
-/// The rank of each link's counterpart, from 1, in both directions. A tie counts against us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The rank of each link's counterpart, from 1, in both directions; a half where a realistic rank lies between two.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ranks {
     /// Of the right entity, for the left one.
-    pub left_to_right: Vec<i64>,
+    pub left_to_right: Vec<f64>,
     /// Of the left entity, for the right one.
-    pub right_to_left: Vec<i64>,
+    pub right_to_left: Vec<f64>,
 }
 
 impl Ranks {
@@ -27,7 +27,10 @@ impl Ranks {
 
 /// Links to be ranked, with and without evidence: what both need is computed once.
 #[derive(Debug)]
-pub struct Ranking(Scores);
+pub struct Ranking {
+    scores: Scores,
+    ties: Ties,
+}
 
 impl Ranking {
     /// Of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the other.
@@ -35,7 +38,8 @@ impl Ranking {
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
     pub fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
-        Scores::new(left, right, config.csls.then_some(config.csls_k)).map(Self)
+        let scores = Scores::new(left, right, config.csls.then_some(config.csls_k))?;
+        Ok(Self { scores, ties: config.ties })
     }
 
     /// The rank of each link's counterpart; `evidence` is that between the links' entities, in their order.
@@ -43,25 +47,43 @@ impl Ranking {
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
     pub fn ranks(&self, evidence: Option<&Between>) -> Result<Ranks, TchError> {
-        let (links, device) = (self.0.left().size()[0], self.0.left().device());
+        let (links, device) = (self.scores.left().size()[0], self.scores.left().device());
         if links == 0 {
             return Ok(Ranks::default());
         }
         let _no_grad = tch::no_grad_guard();
-        let gold = self.0.of_links(evidence)?;
+        let gold = self.scores.of_links(evidence)?;
         let mut rows = Vec::new();
-        let mut columns = Tensor::zeros([links], (Kind::Int64, device));
-        for (start, height) in self.0.blocks() {
-            let scores = self.0.block((start, height), evidence)?;
+        let mut columns = Tensor::zeros([links], (Kind::Double, device));
+        for (start, height) in self.scores.blocks() {
+            let scores = self.scores.block((start, height), evidence)?;
             // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
             let own = gold.narrow(0, start, height);
             let positions = Tensor::arange_start(start, start + height, (Kind::Int64, device)).unsqueeze(1);
             let scores = scores.f_scatter(1, &positions, &own.unsqueeze(1))?;
-            let beats = |gold: &Tensor| scores.f_ge_tensor(gold);
-            rows.push(beats(&own.unsqueeze(1))?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64)?);
-            columns += beats(&gold)?.f_sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64)?;
+            rows.push(self.counted(&scores, &own.unsqueeze(1), 1)?);
+            columns += self.counted(&scores, &gold, 0)?;
         }
-        Ok(Ranks { left_to_right: Vec::try_from(Tensor::f_cat(&rows, 0)?)?, right_to_left: Vec::try_from(columns)? })
+        let ranks = |counted: &Tensor| Vec::try_from(self.ranked(counted));
+        Ok(Ranks { left_to_right: ranks(&Tensor::f_cat(&rows, 0)?)?, right_to_left: ranks(&columns)? })
+    }
+
+    /// Along `dim`, how many `scores` beat `gold`, equal ones among them as the ties demand.
+    fn counted(&self, scores: &Tensor, gold: &Tensor, dim: i64) -> Result<Tensor, TchError> {
+        let count = |beats: Tensor| beats.f_sum_dim_intlist([dim].as_slice(), false, Kind::Int64);
+        let least = count(scores.f_ge_tensor(gold)?)?.to_kind(Kind::Double);
+        match self.ties {
+            Ties::Pessimistic => Ok(least),
+            Ties::Realistic => Ok((least + count(scores.f_gt_tensor(gold)?)?) / 2.0),
+        }
+    }
+
+    /// Ranks from 1 of what was counted: a counterpart equals itself, so that the middle of its equals has counted it by half.
+    fn ranked(&self, counted: &Tensor) -> Tensor {
+        match self.ties {
+            Ties::Pessimistic => counted.shallow_clone(),
+            Ties::Realistic => counted + 0.5,
+        }
     }
 }
 
@@ -88,7 +110,7 @@ mod tests {
             let k = name["csls_k".len()..].parse().unwrap();
             let recorded = Recorded::read(&name);
             let normalised = |name: &str| crate::loss::similarity::normalise(&recorded.get(name));
-            let config = EvalConfig { csls: true, csls_k: k };
+            let config = EvalConfig { csls: true, csls_k: k, ties: Ties::Pessimistic };
             let ranking = Ranking::new(&normalised("left"), &normalised("right"), config).unwrap();
             let found = ranking.ranks(None).unwrap().figures();
             let of = &meta["evaluation"][format!("csls_k={k}")];
@@ -111,21 +133,24 @@ mod tests {
     #[test]
     fn blocks_count_what_the_whole_matrix_shows() {
         let (left, right) = (unit(2100, 1), unit(2100, 2));
-        let found = ranks(&left, &right, EvalConfig { csls: false, csls_k: 3 });
+        let found = ranks(&left, &right, EvalConfig { csls: false, csls_k: 3, ties: Ties::Pessimistic });
         let whole = left.matmul(&right.tr());
         let own = whole.diagonal(0, 0, 1);
         let rows = whole.ge_tensor(&own.unsqueeze(1)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
         let columns = whole.ge_tensor(&own).sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64);
-        let near =
-            |a: &[i64], b: Tensor| a.iter().zip(Vec::<i64>::try_from(b).unwrap()).all(|(a, b)| (a - b).abs() <= 1);
+        let near = |a: &[f64], b: Tensor| {
+            a.iter().zip(Vec::<i64>::try_from(b).unwrap()).all(|(a, b)| (a - b as f64).abs() <= 1.0)
+        };
         assert!(near(&found.left_to_right, rows) && near(&found.right_to_left, columns));
     }
 
     #[test]
-    fn a_tie_counts_against_us() {
+    fn a_tie_counts_against_us_unless_the_realistic_rank_is_asked_for() {
         let same = Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0]]);
-        let found = ranks(&same, &same, EvalConfig { csls: true, csls_k: 1 });
-        assert_eq!(found.left_to_right, [2, 2, 1]);
-        assert_eq!(found.right_to_left, [2, 2, 1]);
+        for (ties, tied) in [(Ties::Pessimistic, 2.0), (Ties::Realistic, 1.5)] {
+            let found = ranks(&same, &same, EvalConfig { csls: true, csls_k: 1, ties });
+            assert_eq!(found.left_to_right, [tied, tied, 1.0]);
+            assert_eq!(found.right_to_left, [tied, tied, 1.0]);
+        }
     }
 }

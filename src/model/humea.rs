@@ -12,6 +12,7 @@ use super::fusion::{Fusion, FusionConfig};
 use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
 use super::parameters::Parameters;
 use super::precision::Precision;
+use super::propagation::{Propagation, PropagationConfig};
 use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
 use crate::noise::{Purpose, Randomness};
@@ -30,6 +31,8 @@ pub struct ModelConfig {
     pub experts: ExpertsConfig,
     /// The inter-modality fusion.
     pub fusion: FusionConfig,
+    /// What is done to the finished vectors.
+    pub propagation: PropagationConfig,
     /// Modalities whose embedding is replaced by zeros (their losses stay).
     pub ablated: BTreeSet<Modality>,
 }
@@ -40,6 +43,7 @@ pub struct Humea {
     config: ModelConfig,
     inputs: ModelInputs,
     pattern: Pattern,
+    propagation: Option<Propagation>,
     /// Everything the main optimiser trains.
     pub parameters: Parameters,
     /// What the estimators' own optimiser trains.
@@ -84,10 +88,12 @@ impl Humea {
         let uncertainties = ["uncertainty.contrastive", "uncertainty.distillation"]
             .map(|name| parameters.add(name.to_owned(), &zeros, device));
         let pattern = Pattern::new(&inputs.adjacency, inputs.entities, config.graph.heads);
+        let propagation = Propagation::new(config.propagation, &inputs.adjacency);
         Self {
             config,
             inputs,
             pattern,
+            propagation,
             parameters,
             estimator_parameters,
             graph,
@@ -184,8 +190,15 @@ impl Humea {
     }
 
     /// Joint embeddings `concat_m(w_m` · `x_m` / ‖`x_m`‖) of the entities `ids` `[n]` (int64), `[n, M·D]`, without noise or
-    /// gradient. Block by block, so that nothing else grows with n.
+    /// gradient; carried over the graph if that is wanted.
     pub fn joint(&self, ids: &Tensor) -> Tensor {
+        let Some(propagation) = &self.propagation else { return self.own_joint(ids) };
+        let every = Tensor::arange(self.inputs.entities, (Kind::Int64, ids.device()));
+        propagation.forward(&self.own_joint(&every)).index_select(0, ids)
+    }
+
+    /// Block by block, so that nothing but the result grows with n.
+    fn own_joint(&self, ids: &Tensor) -> Tensor {
         no_grad(|| {
             let width = self.modalities.len() as i64 * self.config.dim;
             let joint = Tensor::empty([ids.size()[0], width], (Kind::Float, ids.device()));

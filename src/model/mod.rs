@@ -8,6 +8,7 @@ pub mod graph_encoder;
 mod humea;
 pub mod parameters;
 mod precision;
+pub mod propagation;
 pub mod published;
 mod sparse;
 

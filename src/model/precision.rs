@@ -9,6 +9,9 @@ use tch::Kind;
 pub enum Precision {
     /// The store's own numbers, which a CPU reads where they are mapped.
     Float32,
+    /// Float32 whose factors a GPU rounds to ten significant bits on their way into a product, of any layer; on a CPU the same
+    /// as float32.
+    Tf32,
     /// Eight significant bits, summed in float32; the vectors are copied once, at half their size. About twice as fast on
     /// processors with instructions for it (`docs/benchmarks.md`); the golden figures do not hold.
     Bf16,
@@ -18,7 +21,7 @@ impl Precision {
     /// As libtorch calls it.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Float32 => Kind::Float,
+            Self::Float32 | Self::Tf32 => Kind::Float,
             Self::Bf16 => Kind::BFloat16,
         }
     }

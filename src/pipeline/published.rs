@@ -44,6 +44,7 @@ fn the_paper_pipelines_use_none_of_our_own_options() {
         let config = Layers::resolved(file).unwrap();
         let place = file.display();
         assert!(config.inputs.pad_bags && !config.loss.mask_duplicates && !config.evidence.values, "{place}");
+        assert_eq!(config.model.propagation.rounds, 0, "{place}");
         assert_eq!(config.model.precision, crate::model::Precision::Float32, "{place}");
         assert_eq!(config.loss.decoupled, crate::train::step::DecoupledEntities::All, "{place}");
         assert_eq!((config.model.fusion.top_k, config.train.epochs), (5, 1000), "{place}");

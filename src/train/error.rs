@@ -6,7 +6,7 @@ use data_process::fault::{Fault, Kind};
 use data_process::store::StoreError;
 
 use super::run_folder::Checkpointed;
-use crate::device::NoCuda;
+use crate::device::DeviceError;
 use crate::inputs::InputsError;
 use crate::model::parameters::ParametersError;
 use crate::pipeline::ConfigError;
@@ -33,7 +33,7 @@ pub enum TrainError {
     Parameters(#[from] ParametersError),
     /// The device.
     #[error(transparent)]
-    Device(#[from] NoCuda),
+    Device(#[from] DeviceError),
     /// The folder holds a run already.
     #[error(
         "{folder} holds a run already; --resume goes on with it, --overwrite begins anew, --run-dir puts the new one elsewhere",

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::adamw::AdamWConfig;
 use super::curriculum::{CurriculumConfig, Replay, TrainingList};
 use super::step::{DecoupledEntities, EpochLosses, LossConfig, StepConfig, Trainer};
-use crate::eval::{Directions, EvalConfig, Ranking};
+use crate::eval::{self, Directions, EvalConfig, Ranking};
 use crate::golden::{Figures, Runs};
 use crate::loss::distillation::Reduction;
 use crate::loss::similarity::normalise;
@@ -17,6 +17,7 @@ use crate::model::experts::ExpertsConfig;
 use crate::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
 use crate::model::fusion::{FusionConfig, Ties};
 use crate::model::graph_encoder::GraphEncoderConfig;
+use crate::model::propagation::PropagationConfig;
 use crate::model::{Humea, ModelConfig, Precision, parameters, published};
 use crate::noise::Randomness;
 
@@ -109,6 +110,7 @@ impl Recording {
             graph: self.graph(),
             experts: self.experts(),
             fusion: FusionConfig { query_dim: self.query_dim(), top_k: 5, ties: Ties::AsPublished },
+            propagation: PropagationConfig { rounds: 0, own: 1.0 },
             ablated,
         };
         let mut model = Humea::new(config, self.model_inputs(), Randomness::Recorded, Device::Cpu);
@@ -123,7 +125,7 @@ impl Recording {
         let links = self.links("test_links");
         let ids = [0, 1].map(|side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>());
         let [left, right] = ids.map(|ids| normalise(&trainer.model.joint(&Tensor::from_slice(&ids))));
-        let config = EvalConfig { csls: true, csls_k: self.number("--csls_k") as usize };
+        let config = EvalConfig { csls: true, csls_k: self.number("--csls_k") as usize, ties: eval::Ties::Pessimistic };
         let ranks = Ranking::new(&left, &right, config).unwrap().ranks(None).unwrap();
         let Directions { left_to_right: one, right_to_left: other } = ranks.figures();
         let found = [

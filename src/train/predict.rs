@@ -9,9 +9,8 @@ use data_process::store::Structure;
 use tch::Tensor;
 
 use super::TrainError;
-use super::run::{Material, Model, Reopened};
+use super::run::{Material, Model, Reopened, device};
 use crate::align::{self, Calibration, Candidates, Decoding, Format, Predictions, Wanted, WriteError};
-use crate::device;
 use crate::evidence::Evidence;
 use crate::inputs::Links;
 
@@ -57,7 +56,7 @@ pub fn predict(
 ) -> Result<usize, PredictError> {
     Format::of(out)?;
     let run = Reopened::open(run, store)?;
-    let device = device::choose(run.config.run.device).map_err(TrainError::from)?;
+    let device = device(&run.config).map_err(TrainError::from)?;
     let material = Material::of(&run.store, &run.config, device, observer)?;
     let Material { inputs, links, structure, evidence } = material;
     let mut model = Model::on(&run.folder, inputs, evidence, &run.config, device);

@@ -14,10 +14,11 @@ use super::learner::Learner;
 use super::protocol::Protocol;
 use super::run_folder::{self, Existing, Identity, RunFolder, now};
 use super::session::Session;
-use crate::device;
+use crate::device::{self, DeviceError};
 use crate::eval::Directions;
 use crate::evidence::Evidence;
 use crate::inputs::{self, Inputs, Links, links};
+use crate::model::Precision;
 use crate::pipeline::Config;
 use crate::report::{self, Page};
 
@@ -70,7 +71,7 @@ pub fn train(
     observer: &dyn Observer,
 ) -> Result<(RunFolder, Summary), TrainError> {
     let store = Store::open(config.store()?)?;
-    let device = device::choose(config.run.device)?;
+    let device = device(config)?;
     device::keep_freed_memory();
     let material = Material::of(&store, config, device, observer)?;
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
@@ -86,6 +87,18 @@ pub fn train(
     let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint())?;
     observer.on(Event::Note(&format!("report: {}", folder.report().display())));
     Ok((folder, summary))
+}
+
+/// The device of a run, which from now on multiplies no more precisely than the run demands.
+///
+/// # Errors
+/// If the device is not to be had, or cannot do that.
+pub(super) fn device(config: &Config) -> Result<Device, DeviceError> {
+    let device = device::choose(config.run.device)?;
+    if device.is_cuda() && config.model.precision == Precision::Tf32 {
+        device::allow_tf32(true)?;
+    }
+    Ok(device)
 }
 
 /// A resumed run takes its parameters from its checkpoint, whatever has become of the file they first came from.
@@ -266,7 +279,7 @@ impl Reopened {
     /// # Errors
     /// If there is no checkpoint.
     pub fn evaluate(&self, observer: &dyn Observer) -> Result<Summary, TrainError> {
-        let device = device::choose(self.config.run.device)?;
+        let device = device(&self.config)?;
         let material = Material::of(&self.store, &self.config, device, observer)?;
         let mut model = Model::on(&self.folder, material.inputs, material.evidence, &self.config, device);
         // A run that was killed early may have been evaluated before its first `last`.
@@ -290,6 +303,7 @@ fn write_report(
         ("seed", identity.seed.to_string()),
         ("device", identity.device),
         ("humea", identity.humea),
+        ("rank among equals", config.evaluate.ties.name().to_owned()),
         ("seconds of training", format!("{:.1}", summary.seconds)),
     ];
     let results = [("best", summary.best), ("last", summary.last)].into_iter().flat_map(|(name, tested)| {
