@@ -44,7 +44,7 @@ impl Pattern {
     pub fn new(adjacency: &Adjacency, entities: i64) -> Self {
         let degrees = adjacency.offsets.diff::<Tensor>(1, 0, None, None);
         let sources = Tensor::arange(entities, (Kind::Int64, adjacency.offsets.device()))
-            .repeat_interleave_self_tensor(&degrees, 0, None);
+            .repeat_interleave_self_tensor(&degrees, 0, adjacency.targets.size()[0]);
         // Edges are sorted by (row, column): sorting them by (column, row) lists the reverse edges.
         let reverse = (&adjacency.targets * entities + &sources).argsort(0, false);
         Self {
