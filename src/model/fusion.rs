@@ -38,7 +38,7 @@ pub struct FusionConfig {
 pub enum Ties {
     /// The first ones, whatever the device.
     Lowest,
-    /// Those that libtorch's `topk` happens to keep on the CPU, as published.
+    /// Those that libtorch's `topk` happens to keep on the CPU, as published; a GPU has to ask the host each time.
     AsPublished,
 }
 

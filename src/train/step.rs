@@ -355,7 +355,7 @@ impl Trainer {
         sum
     }
 
-    /// Copies the sums to the host: the one place an epoch waits for the device.
+    /// Copies the sums to the host, all at once: the one place an epoch waits for the device, as `make test-device` counts.
     fn report(&self, sums: &Sums, total: &Tensor, decoupling: &Tensor, estimator: &Tensor) -> EpochLosses {
         let total = total + decoupling * self.config.loss.lambda_decoupling;
         let [contrastive, distillation] = &sums.parts;
