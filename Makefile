@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE := $(or $(HUMEA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/humea)
 
-.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train bench-hot
+.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train bench-hot test-device
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test-readers: build ## polars, pyarrow, pandas and DuckDB read our stores, and w
 
 test-spark: build ## PySpark reads a store (needs Java 17)
 	@scripts/readers.sh --spark
+
+test-device: build ## where the CUDA path puts its tensors and how often it waits, without a GPU: on a stand-in (needs g++)
+	@scripts/stand_in_cuda.sh
 
 deny: ## licences and banned crates; the advisory database needs the network and is left to `cargo deny check advisories`
 	@scripts/deny.sh

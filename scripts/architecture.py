@@ -23,7 +23,7 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("raw files → graphs, vectors", ["data_process::sources", "data_process::vectors", "data_process::pair",
                                      "data_process::values", "data_process::texts", "data_process::words", "data_process::split"]),
     ("store (Parquet)", ["data_process::store", "data_process::schema", "data_process::tables", "humea::plm", "humea::vision"]),
-    ("store → tensors", ["humea::inputs", "humea::modality", "humea::device"]),
+    ("store → tensors", ["humea::inputs", "humea::modality", "humea::device", "humea::transfer"]),
     ("tensors → model", ["humea::model", "humea::product", "humea::gradient", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",

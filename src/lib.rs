@@ -45,4 +45,6 @@ pub mod report;
 #[cfg(feature = "torch")]
 pub mod train;
 #[cfg(feature = "torch")]
+pub mod transfer;
+#[cfg(feature = "torch")]
 pub mod vision;

@@ -9,6 +9,7 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Tensor};
 
 use crate::modality::Modality;
+use crate::transfer;
 
 /// What random numbers are drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ impl Randomness {
     pub fn gating(self, modality: Modality, epoch: u64, shape: [i64; 2], device: Device) -> Option<Tensor> {
         match self {
             Self::Seeded(_) => {
-                Some(normal(&mut self.stream(Purpose::Gating, Some(modality), epoch), &shape, 1.0).to_device(device))
+                let noise = normal(&mut self.stream(Purpose::Gating, Some(modality), epoch), &shape, 1.0);
+                Some(transfer::send(&noise, device))
             }
             Self::Recorded => None,
         }
@@ -84,7 +86,7 @@ impl Randomness {
             Self::Seeded(_) => order.shuffle(&mut self.stream(purpose, Some(modality), epoch)),
             Self::Recorded => order.reverse(),
         }
-        Tensor::from_slice(&order).to_device(device)
+        transfer::slice(&order, device)
     }
 
     /// Shuffles the training links of an epoch in place.

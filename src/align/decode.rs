@@ -9,6 +9,7 @@ use super::neighbours::{Neighbours, Scored};
 use super::{Decoding, Pair};
 use crate::evidence::Evidence;
 use crate::inputs::links::Link;
+use crate::transfer;
 
 /// The entities to be paired, as ascending store ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub fn decode(
 
 fn rows(vectors: &Tensor, ids: &[u32]) -> Result<Tensor, TchError> {
     let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-    vectors.f_index_select(0, &Tensor::from_slice(&ids).to_device(vectors.device()))
+    vectors.f_index_select(0, &transfer::slice(&ids, vectors.device()))
 }
 
 /// Takes candidates in order, each entity at most once.

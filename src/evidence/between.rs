@@ -7,6 +7,7 @@ use tch::{Device, TchError, Tensor};
 use super::Evidence;
 use super::rules::Rule;
 use super::values::range;
+use crate::transfer;
 
 /// The evidence between the entities of two lists; a row for each left one, a column for each right one.
 pub struct Between<'a> {
@@ -46,8 +47,7 @@ impl<'a> Between<'a> {
                 nats.push(worth * self.evidence.weight);
             }
         }
-        let [places, nats] =
-            [Tensor::from_slice(&places), Tensor::from_slice(&nats)].map(|t| t.to_device(scores.device()));
+        let (places, nats) = (transfer::slice(&places, scores.device()), transfer::slice(&nats, scores.device()));
         scores.f_reshape([-1])?.f_index_add(0, &places, &nats)?.f_view([rows, columns])
     }
 
@@ -59,7 +59,7 @@ impl<'a> Between<'a> {
             row.drain().map(|(_, nats)| nats * self.evidence.weight).sum::<f32>()
         };
         let each: Vec<f32> = self.left.iter().zip(self.right).map(of_link).collect();
-        Tensor::from_slice(&each).to_device(device)
+        transfer::slice(&each, device)
     }
 
     /// What the left entity at a place of its list has in common with each right one.

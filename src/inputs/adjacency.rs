@@ -1,17 +1,15 @@
 //! The adjacency pattern: both directions of every triple with head ≠ tail, duplicates merged, plus self-loops.
 
 use data_process::store::Structure;
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::model::features::Adjacency;
+use crate::transfer;
 
 /// The pattern of a structure, as compressed sparse rows on a device.
 pub(super) fn of(structure: &Structure, device: Device) -> Adjacency {
     let (offsets, targets) = pattern(structure.entities, &structure.triples);
-    Adjacency {
-        offsets: Tensor::from_slice(&offsets).to_device(device),
-        targets: Tensor::from_slice(&targets).to_device(device),
-    }
+    Adjacency { offsets: transfer::slice(&offsets, device), targets: transfer::slice(&targets, device) }
 }
 
 fn pattern(entities: usize, triples: &[[u32; 3]]) -> (Vec<i64>, Vec<i64>) {

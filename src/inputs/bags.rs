@@ -1,9 +1,10 @@
 //! Bags: how often an entity meets each of the most frequent relations, and which of the most frequent attributes it has.
 
 use data_process::store::Structure;
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::model::features::BagFeatures;
+use crate::transfer;
 
 /// How wide a bag is.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +72,9 @@ fn bag(
     }
     Some(BagFeatures {
         width: if width.padded { width.columns } else { columns.len().min(width.columns) } as i64,
-        offsets: Tensor::from_slice(&offsets).to_device(device),
-        columns: Tensor::from_slice(&targets).to_device(device),
-        values: Tensor::from_slice(&values).to_device(device),
+        offsets: transfer::slice(&offsets, device),
+        columns: transfer::slice(&targets, device),
+        values: transfer::slice(&values, device),
     })
 }
 

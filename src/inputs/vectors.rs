@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use super::{InputsError, Missing, mapped};
 use crate::modality::Modality;
 use crate::model::features::DenseFeatures;
+use crate::transfer;
 
 /// Rows looked at together: two megabytes of the widest, so that every pass over them finds them in the cache.
 const CHUNK: i64 = 64;
@@ -45,12 +46,12 @@ pub(super) fn dense(
     let imputed_rows = if draw { absent.clone() } else { Vec::new() };
     Ok(DenseFeatures {
         width: width as i64,
-        scale: lengths.clamp_min(1e-12).reciprocal().to_device(device),
-        mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities).to_device(device)),
-        rows: ids(&rows).to_device(device),
-        imputed_rows: Tensor::from_slice(&imputed_rows).to_device(device),
-        imputed: imputed.to_kind(kind).to_device(device),
-        present: present.to_kind(kind).to_device(device),
+        scale: transfer::send(&lengths.clamp_min(1e-12).reciprocal(), device),
+        mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities, device)),
+        rows: ids(&rows, device),
+        imputed_rows: transfer::slice(&imputed_rows, device),
+        imputed: transfer::rows(&imputed, kind, device),
+        present: transfer::rows(&present, kind, device),
     })
 }
 
@@ -59,16 +60,16 @@ fn absent(rows: &[u32], entities: usize) -> Vec<i64> {
     (0..entities as u32).filter(|id| present.next_if_eq(id).is_none()).map(i64::from).collect()
 }
 
-fn mask(rows: &[u32], entities: usize) -> Tensor {
+fn mask(rows: &[u32], entities: usize, device: Device) -> Tensor {
     let mut mask = vec![0.0_f32; entities];
     for row in rows {
         mask[*row as usize] = 1.0;
     }
-    Tensor::from_slice(&mask)
+    transfer::slice(&mask, device)
 }
 
-fn ids(rows: &[u32]) -> Tensor {
-    Tensor::from_slice(&rows.iter().map(|row| i64::from(*row)).collect::<Vec<_>>())
+fn ids(rows: &[u32], device: Device) -> Tensor {
+    transfer::slice(&rows.iter().map(|row| i64::from(*row)).collect::<Vec<_>>(), device)
 }
 
 /// What one pass over a column finds.
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn absent_entities_are_those_without_a_row() {
         assert_eq!(absent(&[1, 3], 5), [0, 2, 4]);
-        assert_eq!(Vec::<f32>::try_from(mask(&[1, 3], 5)).unwrap(), [0.0, 1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(Vec::<f32>::try_from(mask(&[1, 3], 5, Device::Cpu)).unwrap(), [0.0, 1.0, 0.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::parameters::Parameters;
 use crate::modality::{Modality, PerModality};
 use crate::noise;
+use crate::transfer;
 
 /// The fixed combinations, in order.
 pub const COMBINATIONS: [&[Modality]; 7] = [
@@ -37,7 +38,7 @@ pub struct FusionConfig {
 pub enum Ties {
     /// The first ones, whatever the device.
     Lowest,
-    /// Those that libtorch's `topk` happens to keep on the CPU, as published.
+    /// Those that libtorch's `topk` happens to keep on the CPU, as published; a GPU has to ask the host each time.
     AsPublished,
 }
 
@@ -69,7 +70,7 @@ impl Fusion {
     ) -> Self {
         let members = members(*present);
         let combinations = (members.len() / Modality::ALL.len()) as i64;
-        let members = Tensor::from_slice(&members).view([combinations, -1]).tr().contiguous().to_device(device);
+        let members = transfer::slice(&members, device).view([combinations, -1]).tr().contiguous();
         let zeros = Tensor::zeros([combinations], (Kind::Float, device));
         let logits = if config.query_dim == 0 {
             Logits::Direct(parameters.add("fusion.weight".to_owned(), &zeros, device))
@@ -106,7 +107,7 @@ impl Fusion {
             Ties::Lowest => shares.detach().sort_stable(true, 0, true).1.narrow(0, 0, self.top_k),
             Ties::AsPublished => {
                 let host = shares.detach().to_device(Device::Cpu);
-                host.topk(self.top_k, 0, true, true).1.to_device(shares.device())
+                transfer::send(&host.topk(self.top_k, 0, true, true).1, shares.device())
             }
         };
         let largest = shares.gather(0, &kept, false);

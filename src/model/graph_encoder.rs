@@ -55,9 +55,10 @@ impl Pattern {
         let rows = entities * heads;
         let degrees = adjacency.offsets.diff::<Tensor>(1, 0, None, None).repeat_interleave_self_int(heads, 0, None);
         let offsets = Tensor::cat(&[Tensor::zeros([1], options), degrees.cumsum(0, Kind::Int64)], 0);
-        let sources = Tensor::arange(rows, options).repeat_interleave_self_tensor(&degrees, 0, None);
+        let edges = adjacency.targets.size()[0] * heads;
+        let sources = Tensor::arange(rows, options).repeat_interleave_self_tensor(&degrees, 0, edges);
         // Where each edge is among the entity's own: its place in the row, behind the row's first edge.
-        let edges = Tensor::arange(sources.size()[0], options) - offsets.index_select(0, &sources);
+        let edges = Tensor::arange(edges, options) - offsets.index_select(0, &sources);
         let entity = sources.divide_scalar_mode(heads, "floor");
         let targets = adjacency.targets.index_select(0, &(edges + adjacency.offsets.index_select(0, &entity)));
         let ends = &targets * heads + sources.remainder(heads);

@@ -16,6 +16,7 @@ use super::propagation::{Propagation, PropagationConfig};
 use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
 use crate::noise::{Purpose, Randomness};
+use crate::transfer;
 
 /// Shape of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct Humea {
     /// `[M]` learnt log-variances of the contrastive and of the distillation losses.
     pub uncertainties: [Tensor; 2],
     modalities: Vec<Modality>,
+    /// `[M]`, their places among all six.
+    taken: Tensor,
 }
 
 impl Humea {
@@ -89,6 +92,7 @@ impl Humea {
             .map(|name| parameters.add(name.to_owned(), &zeros, device));
         let pattern = Pattern::new(&inputs.adjacency, inputs.entities, config.graph.heads);
         let propagation = Propagation::new(config.propagation, &inputs.adjacency);
+        let taken = transfer::slice(&modalities.iter().map(|m| *m as i64).collect::<Vec<_>>(), device);
         Self {
             config,
             inputs,
@@ -102,6 +106,7 @@ impl Humea {
             fusion,
             uncertainties,
             modalities,
+            taken,
         }
     }
 
@@ -165,9 +170,7 @@ impl Humea {
 
     /// Fusion weights of the modalities that take part, `[M]`, in their order.
     pub fn weights(&self) -> Tensor {
-        let taken: Vec<i64> = self.modalities.iter().map(|m| *m as i64).collect();
-        let all = self.fusion.weights();
-        all.index_select(0, &Tensor::from_slice(&taken).to_device(all.device()))
+        self.fusion.weights().index_select(0, &self.taken)
     }
 
     /// Which entities `ids` `[n]` take part in which modality: `[M, n]` of 0 and 1.
@@ -227,8 +230,9 @@ impl Humea {
     /// The fusion's weight of each modality; 0 for an absent one.
     pub fn fusion_weights(&self) -> PerModality<f64> {
         let mut all = PerModality::from_fn(|_| 0.0);
-        for (modality, weight) in self.modalities.iter().zip(self.weights().unbind(0)) {
-            all[*modality] = weight.double_value(&[]);
+        let weights = Vec::<f64>::try_from(self.weights().detach()).unwrap_or_default();
+        for (modality, weight) in self.modalities.iter().zip(weights) {
+            all[*modality] = weight;
         }
         all
     }

@@ -49,7 +49,7 @@ impl Propagation {
         }
         let degrees = adjacency.offsets.diff::<Tensor>(1, 0, None, None);
         let scales = degrees.to_kind(Kind::Float).rsqrt();
-        let sources = scales.repeat_interleave_self_tensor(&degrees, 0, None);
+        let sources = scales.repeat_interleave_self_tensor(&degrees, 0, adjacency.targets.size()[0]);
         let values = sources * scales.index_select(0, &adjacency.targets);
         let [offsets, targets] = [&adjacency.offsets, &adjacency.targets].map(Tensor::shallow_clone);
         Some(Self { config, offsets, targets, values })

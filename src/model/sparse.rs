@@ -60,7 +60,7 @@ impl Compressed {
     fn transposed(&self, width: i64) -> Self {
         let ids = |end: i64| Tensor::arange(end, (Kind::Int64, self.columns.device()));
         let lengths = self.offsets.diff::<Tensor>(1, 0, None, None);
-        let rows = ids(self.rows()).repeat_interleave_self_tensor(&lengths, 0, None);
+        let rows = ids(self.rows()).repeat_interleave_self_tensor(&lengths, 0, self.columns.size()[0]);
         let order = self.columns.argsort_stable(true, 0, false);
         let sorted = self.columns.index_select(0, &order);
         Self {

@@ -109,7 +109,8 @@ impl T5 {
     fn scores(&self, batch: &Batch) -> Tensor {
         let length = batch.ids.size()[1];
         let by_distance = self.buckets(length, self.distances.device());
-        let bias = look_up(&self.distances, &by_distance).permute([2, 0, 1]).unsqueeze(0);
+        // In order: a GPU's attention kernels take no mask whose last dimension is strided, and libtorch then writes all scores out.
+        let bias = look_up(&self.distances, &by_distance).permute([2, 0, 1]).contiguous().unsqueeze(0);
         match batch.attention_mask() {
             None => bias,
             Some(mask) => bias.masked_fill(&mask.logical_not(), f64::NEG_INFINITY),

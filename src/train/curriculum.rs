@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::loss::similarity::normalise;
+use crate::transfer;
 
 /// Which pairs are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ pub fn replay(embedding: &Tensor, links: &[[u32; 2]], count: usize, how: Replay)
     }
     let unit = normalise(embedding);
     let candidates = Candidates::new(links, how);
-    let columns = unit.index_select(0, &indices(&candidates.entities, unit.device())).tr();
+    let columns = unit.index_select(0, &transfer::slice(&candidates.entities, unit.device())).tr();
     let mut list = Vec::with_capacity(links.len() * (count + 1));
     for (block, members) in links.chunks(BLOCK).enumerate() {
         let first = block * BLOCK;
@@ -97,7 +98,7 @@ pub fn replay(embedding: &Tensor, links: &[[u32; 2]], count: usize, how: Replay)
             Replay::AsPublished => (first..first + members.len()).map(|position| position as i64).collect(),
             _ => members.iter().map(|link| i64::from(link[0])).collect(),
         };
-        let similarity = unit.index_select(0, &indices(&rows, unit.device())).mm(&columns);
+        let similarity = unit.index_select(0, &transfer::slice(&rows, unit.device())).mm(&columns);
         for (offset, ranked) in best(&similarity, 2 * count + SKIPPED).into_iter().enumerate() {
             let own = first + offset;
             list.push(links[own]);
@@ -146,10 +147,6 @@ impl Candidates {
         }
         pairs
     }
-}
-
-fn indices(entities: &[i64], device: tch::Device) -> Tensor {
-    Tensor::from_slice(entities).to_device(device)
 }
 
 /// The columns of the `count` largest values of each row, largest first.

@@ -16,6 +16,7 @@ use crate::modality::PerModality;
 use crate::model::{Humea, published};
 use crate::noise::Randomness;
 use crate::pipeline::Config;
+use crate::transfer;
 
 /// The loss of one epoch, by part.
 pub(super) struct EpochLoss {
@@ -87,7 +88,7 @@ impl Learner {
     fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {
         let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let model = &self.trainer.model;
-        let mut vectors = model.joint(&Tensor::from_slice(&ids).to_device(self.device));
+        let mut vectors = model.joint(&transfer::slice(&ids, self.device));
         vectors /= lengths(&vectors);
         (vectors, model.fusion_weights())
     }

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Runs the CUDA path without a GPU, on a stand-in that keeps the device's tensors in the host's memory and refuses to mix the two
+# (tests/stand_in_cuda). Fails where a tensor is in the wrong place, where an epoch makes the host wait for the device more than
+# once, and where the first epoch's losses are not the CPU's. It says nothing about CUDA's kernels or their speed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+humea=${CARGO_TARGET_DIR:-target}/debug/humea
+libtorch=$(cd -P "${LIBTORCH:-.libtorch}" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+mkdir "$folder/lib"
+g++ -std=c++20 -O1 -w -fPIC -shared -I"$libtorch/include" -I"$libtorch/include/torch/csrc/api/include" \
+    -o "$folder/lib/libtorch_cuda.so" tests/stand_in_cuda/stand_in.cpp -L"$libtorch/lib" -ltorch_cpu -lc10 \
+    -Wl,-rpath-link,"$libtorch/lib"
+
+# A command of humea; what it says is kept for the one that fails.
+quietly() { "$@" > "$folder/said" 2>&1 || { cat "$folder/said"; echo "stand-in: failed: $*"; exit 1; }; }
+on_stand_in() { quietly env LD_LIBRARY_PATH="$folder/lib" HUMEA_STAND_IN=report "$humea" "$@"; }
+# The waits of the last command on the stand-in.
+waits() { awk '/^stand-in: [0-9]+ waits/ { sum += $2 } END { print sum + 0 }' "$folder/said"; }
+
+store=$folder/pair.parquet
+quietly "$humea" prep synthetic --entities 200 --seed 7 --image-noise 0.3 --out "$store"
+on_stand_in embed-text --store "$store" --plm tests/fixtures/plm/bert --device cuda
+# Neither evaluates nor saves but at the end, so that runs of different length differ in their epochs alone.
+train=(train --config pipelines/demo.toml --store "$store" --set train.evaluate_every=1000 --set train.checkpoint_every=1000)
+
+# check NAME WAITS [SETTING…]: an epoch waits so often, and the first one finds the losses the CPU finds.
+check() {
+    local name=$1 most=$2 settings=() of=() epochs
+    shift 2
+    for setting in "$@"; do settings+=(--set "$setting"); done
+    for epochs in 2 3; do
+        on_stand_in "${train[@]}" "${settings[@]}" --device cuda --epochs "$epochs" --run-dir "$folder/$name-$epochs"
+        of+=("$(waits)")
+    done
+    local each=$((of[1] - of[0]))
+    echo "stand-in: $name: an epoch waits $each times"
+    [ "$each" -le "$most" ] || { echo "stand-in: $name may wait $most times"; exit 1; }
+    quietly "$humea" "${train[@]}" "${settings[@]}" --device cpu --epochs 2 --run-dir "$folder/$name-cpu"
+    "${PYTHON:-python3}" - "$folder/$name-cpu" "$folder/$name-2" <<'END'
+import json, sys
+cpu, cuda = (json.loads(open(f"{run}/metrics.jsonl").readline())["loss"] for run in sys.argv[1:])
+apart = {name: abs(cpu[name] - cuda[name]) / (abs(cpu[name]) + 1e-3) for name in cpu}
+worst = max(apart, key=apart.get)
+sys.exit(f"stand-in: {worst} is {cuda[worst]}, on the CPU {cpu[worst]}" if not apart[worst] < 1e-4 else 0)
+END
+}
+
+check defaults 1
+check bf16 1 'model.precision="bf16"' 'inputs.missing="mask"' 'loss.decoupled="all"'
+check variants 1 loss.mask_duplicates=true 'model.ablated=["image"]' model.fusion.top_k=0 model.fusion.query_dim=8 loss.tau_contrastive=0.02
+# Among equal combinations the host chooses, once an epoch, before the device has anything to do.
+check as_published 2 'model.fusion.ties="as_published"' 'train.curriculum.replay="as_published"' train.curriculum.epochs='[0]' train.curriculum.pairs='[5]'
+
+run=$folder/defaults-2
+on_stand_in "${train[@]}" --device cuda --epochs 2 --run-dir "$run" --resume
+on_stand_in "${train[@]}" --device cuda --epochs 3 --run-dir "$folder/pseudo" --set pseudo_labels.enabled=true --set pseudo_labels.start=2
+on_stand_in evaluate --run "$run"
+for decoding in mutual greedy one_to_one; do
+    on_stand_in align --run "$run" --decoding "${decoding/_to_/-to-}" --out "$folder/$decoding.csv"
+done
+echo "stand-in: everything was where it had to be"
