@@ -53,18 +53,18 @@ fn losses(criterion: &mut Criterion) {
     let float = (Kind::Float, Device::Cpu);
     let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([modalities, size, WIDTH], float)));
     let weights = Tensor::full([modalities], 0.1, float);
-    let masks = Masks::identity(size, Device::Cpu);
+    let masks = Masks::Own;
     criterion.bench_function("losses of one block, forward and backward", |bencher| {
         bencher.iter(|| {
             let cosines = Similarities::of_block(&left, &right);
             let joint = Joint::of(&cosines, &weights, [(); 2].map(|()| Tensor::ones([modalities, size], float)));
             let (_, of_joint) = contrastive(&joint.cosines, &masks, 0.1);
             let _ = joint.pull(&of_joint, &cosines);
-            let teacher = Teacher::new(&joint.cosines, &masks, 4.0);
+            let teacher = Teacher::new(&joint.cosines, &masks, 4.0, Reduction::Mean);
             for modality in 0..modalities {
                 let own = cosines.of(modality);
                 let (_, first) = contrastive(&own, &masks, 0.1);
-                let (_, second) = teacher.distil(&own, Reduction::Mean);
+                let (_, second) = teacher.distil(&own);
                 let side = |of: &Tensor| of.narrow(0, modality, 1);
                 let _ = first.zip(&second, |a, b| a + b).pull(&side(&left), &side(&right));
             }

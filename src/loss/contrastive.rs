@@ -10,10 +10,11 @@ use super::similarity::{Masks, Similarities};
 pub fn contrastive(cosines: &Similarities, masks: &Masks, temperature: f64) -> (Tensor, Similarities) {
     let pairs = cosines.left_right.size()[1] as f64;
     let odds = Odds::new(cosines, masks, temperature);
+    let sums = odds.sums();
     let found = (cosines.left_right.diagonal(0, 1, 2) - 1.0).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
-    let loss = odds.log_sums() / (2.0 * pairs) - found / (temperature * pairs);
+    let loss = sums.logs() / (2.0 * pairs) - found / (temperature * pairs);
     let scale = 1.0 / (2.0 * pairs * temperature);
-    let gradient = odds.shares().map(|shares| shares * scale);
+    let gradient = odds.into_shares(&sums, scale);
     let mut own = gradient.left_right.diagonal(0, 1, 2);
     own -= 2.0 * scale;
     (loss, gradient)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::odds::Odds;
+use super::odds::{Odds, Sums};
 use super::similarity::{Masks, Similarities};
 
 /// How the divergences of a block become one number.
@@ -21,33 +21,37 @@ pub enum Reduction {
 pub struct Teacher<'a> {
     cosines: &'a Similarities,
     masks: &'a Masks,
-    odds: Odds,
-    shares: Similarities,
     temperature: f64,
+    /// What the sum of both directions' divergences is multiplied with.
+    scale: f64,
+    sums: Sums,
+    /// Times `scale / temperature`.
+    shares: Similarities,
 }
 
 impl<'a> Teacher<'a> {
     /// From the joint's cosines, `[1, B, B]` each.
-    pub fn new(cosines: &'a Similarities, masks: &'a Masks, temperature: f64) -> Self {
-        let odds = Odds::new(cosines, masks, temperature);
-        let shares = odds.shares();
-        Self { cosines, masks, odds, shares, temperature }
-    }
-
-    /// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged; and its gradient in the students'
-    /// cosines. The teacher gets none.
-    pub fn distil(&self, students: &Similarities, reduction: Reduction) -> (Tensor, Similarities) {
-        let odds = Odds::new(students, self.masks, self.temperature);
-        let pairs = students.left_right.size()[1] as f64;
+    pub fn new(cosines: &'a Similarities, masks: &'a Masks, temperature: f64, reduction: Reduction) -> Self {
+        let pairs = cosines.left_right.size()[1] as f64;
         let scale = match reduction {
             Reduction::Mean => 1.0 / (4.0 * pairs * pairs),
             Reduction::Sum => 0.5,
         };
+        let odds = Odds::new(cosines, masks, temperature);
+        let sums = odds.sums();
+        let shares = odds.into_shares(&sums, scale / temperature);
+        Self { cosines, masks, temperature, scale, sums, shares }
+    }
+
+    /// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged; and its gradient in the students'
+    /// cosines. The teacher gets none.
+    pub fn distil(&self, students: &Similarities) -> (Tensor, Similarities) {
+        let odds = Odds::new(students, self.masks, self.temperature);
+        let sums = odds.sums();
         // Σ p·(log p − log q), where log p − log q = (cos_p − cos_q)/τ − log(sum_p / sum_q).
-        let apart = self.cosines.zip(students, |teacher, student| (teacher - student) / self.temperature);
-        let divergence = self.shares.dot(&apart) - self.odds.log_ratio(&odds);
-        let gradient =
-            odds.shares().zip(&self.shares, |student, teacher| (student - teacher) * (scale / self.temperature));
-        (divergence * scale, gradient)
+        let apart = students.zip(self.cosines, |student, teacher| teacher - student);
+        let divergence = apart.dot(&self.shares) - self.sums.log_ratio(&sums) * self.scale;
+        let shares = odds.into_shares(&sums, self.scale / self.temperature);
+        (divergence, shares.zip(&self.shares, |student, teacher| student - teacher))
     }
 }

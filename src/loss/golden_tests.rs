@@ -14,10 +14,6 @@ fn sides(figures: &Figures, embedding: &Tensor) -> [Tensor; 2] {
     [0, 1].map(|side| normalise(&embedding.index_select(0, &links.select(1, side))).unsqueeze(0))
 }
 
-fn masks(figures: &Figures) -> Masks {
-    Masks::identity(figures.get("links").size()[0], Device::Cpu)
-}
-
 /// Runs the gradient of the cosines of `sides` down to what they were made from.
 fn pull(gradient: &Similarities, sides: &[Tensor; 2]) {
     for (side, gradient) in sides.iter().zip(gradient.pull(&sides[0].detach(), &sides[1].detach())) {
@@ -32,7 +28,7 @@ fn golden_contrastive() {
         let embedding = figures.leaf("embedding");
         let sides = sides(&figures, &embedding);
         let cosines = Similarities::of_block(&sides[0].detach(), &sides[1].detach());
-        let (loss, gradient) = contrastive(&cosines, &masks(&figures), figures.get("tau").double_value(&[]));
+        let (loss, gradient) = contrastive(&cosines, &Masks::Own, figures.get("tau").double_value(&[]));
         figures.assert_value("loss", &loss.squeeze());
         pull(&gradient, &sides);
         figures.assert_gradient("embedding", &embedding);
@@ -46,9 +42,9 @@ fn golden_distillation() {
         let student = figures.leaf("student");
         let students = sides(&figures, &student);
         let [left, right] = sides(&figures, &figures.get("teacher"));
-        let (teacher, masks) = (Similarities::of_block(&left, &right), masks(&figures));
+        let teacher = Similarities::of_block(&left, &right);
         let cosines = Similarities::of_block(&students[0].detach(), &students[1].detach());
-        let (loss, gradient) = Teacher::new(&teacher, &masks, 4.0).distil(&cosines, reduction);
+        let (loss, gradient) = Teacher::new(&teacher, &Masks::Own, 4.0, reduction).distil(&cosines);
         // The recorded value holds the weight λ = 0.1 once.
         figures.assert_value("loss", &(loss.squeeze() * 0.1));
         pull(&gradient.map(|gradient| gradient * 0.1), &students);
@@ -61,7 +57,7 @@ fn a_low_temperature_neither_overflows_nor_vanishes() {
     let z = normalise(&Tensor::randn([1, 40, 8], (Kind::Float, Device::Cpu)));
     let (left, right) = (z.narrow(1, 0, 20), -z.narrow(1, 0, 20));
     let cosines = Similarities::of_block(&left, &right);
-    let (loss, gradient) = contrastive(&cosines, &Masks::identity(20, Device::Cpu), 0.004);
+    let (loss, gradient) = contrastive(&cosines, &Masks::Own, 0.004);
     let logits = Tensor::cat(
         &[&cosines.left_right, &(&cosines.left_left - Tensor::eye(20, (Kind::Float, Device::Cpu)) * 1e9)],
         2,

@@ -23,9 +23,7 @@ impl Joint {
     /// and right entities, `[M, B]` each.
     pub fn of(cosines: &Similarities, squared: &Tensor, presence: [Tensor; 2]) -> Self {
         let norms = presence.each_ref().map(|present| present.tr().mv(squared).clamp_min(1e-24));
-        let weights = squared.view([-1, 1, 1]);
-        let sums = cosines.map(|of| (of * &weights).sum_dim_intlist([0_i64].as_slice(), true, Kind::Float));
-        let cosines = divided(&sums, &norms);
+        let cosines = divided(&cosines.weighted(squared), &norms);
         Self { cosines, presence, norms }
     }
 

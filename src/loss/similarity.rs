@@ -51,40 +51,62 @@ impl Similarities {
         }
     }
 
-    /// The sum over the products of all elements with their counterparts, `[M]`.
-    pub fn dot(&self, other: &Self) -> Tensor {
-        let all = self.zip(other, |a, b| (a * b).sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float));
+    /// Adds `other`, each modality times its factor, `[M, 1, 1]`.
+    pub fn add(&mut self, other: &Self, factors: &Tensor) {
+        let _ = self.left_right.addcmul_(&other.left_right, factors);
+        let _ = self.left_left.addcmul_(&other.left_left, factors);
+        let _ = self.right_right.addcmul_(&other.right_right, factors);
+    }
+
+    /// The sum over the products of all elements of each modality with those of `one` `[1, B, B]`: `[M]`.
+    pub fn dot(&self, one: &Self) -> Tensor {
+        let all = self.zip(one, |many, one| many.flatten(1, 2).mv(&one.flatten(0, 2)));
         all.left_right + all.left_left + all.right_right
+    }
+
+    /// The modalities' sum, each times its weight, `weights` being `[M]`: `[1, B, B]`.
+    #[must_use]
+    pub fn weighted(&self, weights: &Tensor) -> Self {
+        let weights = weights.unsqueeze(0);
+        self.map(|of| weights.mm(&of.flatten(1, 2)).view([1, of.size()[1], of.size()[2]]))
     }
 }
 
-/// What is never an alternative to a counterpart: factors of 0 and 1, `[B, B]` each.
+/// What is never an alternative to a counterpart.
 #[derive(Debug)]
-pub struct Masks {
-    /// Left with right; none if all count.
-    pub(super) across: Option<Tensor>,
-    /// Left with left.
-    pub(super) left: Tensor,
-    /// Right with right.
-    pub(super) right: Tensor,
+pub enum Masks {
+    /// An entity to itself, as published.
+    Own,
+    /// Every repetition of an entity too: factors of 0 and 1, `[B, B]` each, of left with right, left with left and right with
+    /// right entities.
+    Repeated([Tensor; 3]),
 }
 
 impl Masks {
-    /// Masks an entity against itself only, as published.
-    pub fn identity(size: i64, device: tch::Device) -> Self {
-        let others: Tensor = 1.0 - Tensor::eye(size, (Kind::Float, device));
-        Self { across: None, left: others.shallow_clone(), right: others }
-    }
-
-    /// Masks every repetition of an entity in the block too; otherwise they count as negatives of themselves.
+    /// Masks every repetition of an entity in the block; otherwise they count as negatives of themselves.
     /// `left` and `right` `[B]` are the entities of the pairs.
-    pub fn duplicates(left: &Tensor, right: &Tensor) -> Self {
+    pub fn repeated(left: &Tensor, right: &Tensor) -> Self {
         let equal = |ids: &Tensor| ids.unsqueeze(0).eq_tensor(&ids.unsqueeze(1));
         let (left, right) = (equal(left), equal(right));
         let own = Tensor::eye(left.size()[0], (Kind::Bool, left.device()));
         let across = left.logical_or(&right).logical_and(&own.logical_not());
-        let others = |masked: &Tensor| masked.logical_not().to_kind(Kind::Float);
-        Self { across: Some(others(&across)), left: others(&left), right: others(&right) }
+        Self::Repeated([across, left, right].map(|masked| masked.logical_not().to_kind(Kind::Float)))
+    }
+
+    /// Makes what is masked 0, in place.
+    pub(super) fn apply(&self, odds: &mut Similarities) {
+        match self {
+            Self::Own => {
+                for within in [&odds.left_left, &odds.right_right] {
+                    let _ = within.diagonal(0, 1, 2).fill_(0.0);
+                }
+            }
+            Self::Repeated([across, left, right]) => {
+                odds.left_right *= across;
+                odds.left_left *= left;
+                odds.right_right *= right;
+            }
+        }
     }
 }
 

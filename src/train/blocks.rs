@@ -46,11 +46,7 @@ impl Sums {
 impl Blocks<'_> {
     /// Adds one block of pairs, given as rows of `z`, `[B]` each.
     pub(super) fn add(&mut self, left: &Tensor, right: &Tensor) {
-        let masks = if self.loss.mask_duplicates {
-            Masks::duplicates(left, right)
-        } else {
-            Masks::identity(left.size()[0], left.device())
-        };
+        let masks = if self.loss.mask_duplicates { Masks::repeated(left, right) } else { Masks::Own };
         let [l, r] = [left, right].map(|at| self.z.index_select(1, at));
         let cosines = Similarities::of_block(&l, &r);
         let joint = Joint::of(&cosines, &self.squared, [left, right].map(|at| self.presence.index_select(1, at)));
@@ -58,7 +54,7 @@ impl Blocks<'_> {
         self.sums.joint += loss;
         let (of_sum, of_squared) = joint.pull(&gradient, &cosines);
         self.sums.squared += of_squared;
-        let teacher = Teacher::new(&joint.cosines, &masks, self.loss.tau_distillation);
+        let teacher = Teacher::new(&joint.cosines, &masks, self.loss.tau_distillation, self.loss.reduction);
         for (first, count) in spans(&self.z) {
             let part = |tensor: &Tensor| tensor.narrow(0, first, count);
             let gradient = self.modalities((first, count), &cosines.map(part), &of_sum, (&masks, &teacher));
@@ -83,13 +79,13 @@ impl Blocks<'_> {
         let mut add = |which: usize, factors: &Tensor, (loss, own): (Tensor, Similarities)| {
             let mut sum = part(&self.sums.parts[which]);
             sum += loss;
-            gradient = gradient.zip(&own, |all, own| all + own * column(factors));
+            gradient.add(&own, &column(factors));
         };
         if let Some(factors) = &self.factors[0] {
             add(0, factors, contrastive(cosines, masks, self.loss.tau_contrastive));
         }
         if let Some(factors) = &self.factors[1] {
-            add(1, factors, teacher.distil(cosines, self.loss.reduction));
+            add(1, factors, teacher.distil(cosines));
         }
         gradient
     }
