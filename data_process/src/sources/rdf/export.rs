@@ -11,6 +11,7 @@ use oxttl::NTriplesSerializer;
 use oxttl::ntriples::WriterNTriplesSerializer;
 
 use super::{ESCAPED, NAMES, SAME};
+use crate::aside;
 use crate::fault::{Fault, Kind};
 use crate::pair::{Fact, Graph, GraphPair};
 
@@ -58,9 +59,8 @@ type Out<'a> = WriterNTriplesSerializer<BufWriter<&'a mut std::fs::File>>;
 
 /// Fills a temporary file beside the path and renames it.
 fn write(path: &Path, fill: impl FnOnce(&mut Out<'_>) -> io::Result<()>) -> Result<(), ExportError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
     let attempt = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = aside::beside(path)?;
         let mut out = NTriplesSerializer::new().for_writer(BufWriter::new(file.as_file_mut()));
         fill(&mut out)?;
         out.finish().flush()?;
