@@ -27,7 +27,8 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("tensors → model", ["humea::model", "humea::product", "humea::gradient", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",
-                                "data_process::event", "data_process::fault", "data_process::digest"]),
+                                "data_process::event", "data_process::fault", "data_process::digest",
+                                "data_process::aside"]),
 ]
 BOX, HIGH, GAP, LEFT, TOP = 176, 92, 12, 150, 56
 

@@ -62,6 +62,7 @@
 //! # }
 //! ```
 
+pub mod aside;
 pub mod digest;
 pub mod event;
 pub mod fault;

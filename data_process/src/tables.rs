@@ -15,6 +15,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
+use crate::aside;
 use crate::fault::{Fault, Kind};
 
 /// The values of one column; a missing number is NaN and becomes null.
@@ -92,8 +93,7 @@ impl Fault for TableError {
 pub fn write(path: &Path, columns: &[Column]) -> Result<(), TableError> {
     let failed = |message: String| TableError::Write { path: path.to_owned(), message };
     let batch = batch(columns).map_err(|error| failed(error.to_string()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.to_string()))?;
+    let file = aside::beside(path).map_err(|error| failed(error.to_string()))?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let written = ArrowWriter::try_new(file.as_file(), batch.schema(), Some(properties))
         .and_then(|mut writer| writer.write(&batch).and_then(|()| writer.close()));

@@ -157,8 +157,7 @@ fn iri(uri: &str, graph: &str) -> String {
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError::File { path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let file = data_process::aside::beside(path).map_err(failed)?;
     let mut buffer = std::io::BufWriter::new(file.as_file());
     fill(&mut buffer).and_then(|()| buffer.flush()).map_err(failed)?;
     drop(buffer);

@@ -155,16 +155,18 @@ struct Block {
 impl Block {
     fn new(at: &Scope<'_>, config: &ChatGlm2Config) -> Result<Self, WeightsError> {
         let (width, size, inner) = (config.hidden_size, config.kv_channels, config.ffn_hidden_size);
-        let (all, shared) = (config.num_attention_heads * size, config.groups() * size);
+        // Sizes too large to multiply or add then fit no tensor.
+        let [all, shared] = [config.num_attention_heads, config.groups()].map(|heads| heads.saturating_mul(size));
+        let joint = all.saturating_add(shared.saturating_mul(2));
         let (own, mlp, epsilon) = (at.at("self_attention"), at.at("mlp"), config.layernorm_epsilon);
         Ok(Self {
             head_size: size,
             rows: [all, shared, shared],
             attention_norm: RmsNorm::new(&at.at("input_layernorm"), width, epsilon)?,
-            joint: Linear::new(&own.at("query_key_value"), width, all + 2 * shared)?,
+            joint: Linear::new(&own.at("query_key_value"), width, joint)?,
             output: Linear::new(&own.at("dense"), all, width)?,
             norm: RmsNorm::new(&at.at("post_attention_layernorm"), width, epsilon)?,
-            widen: Linear::new(&mlp.at("dense_h_to_4h"), width, 2 * inner)?,
+            widen: Linear::new(&mlp.at("dense_h_to_4h"), width, inner.saturating_mul(2))?,
             narrow: Linear::new(&mlp.at("dense_4h_to_h"), inner, width)?,
         })
     }

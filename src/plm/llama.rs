@@ -173,7 +173,8 @@ struct Block {
 impl Block {
     fn new(at: &Scope<'_>, config: &LlamaConfig) -> Result<Self, WeightsError> {
         let (width, inner, size) = (config.hidden_size, config.intermediate_size, config.head_size());
-        let (all, shared) = (config.num_attention_heads * size, config.groups() * size);
+        // Sizes too large to multiply then fit no tensor.
+        let [all, shared] = [config.num_attention_heads, config.groups()].map(|heads| heads.saturating_mul(size));
         let (own, mlp) = (at.at("self_attn"), at.at("mlp"));
         Ok(Self {
             head_size: size,

@@ -17,7 +17,7 @@ use super::embedder::encoder;
 use super::hub::{Hub, Repository};
 use super::layers::{Batch, BuildError, Encoder};
 use super::tokenizer::Tokeniser;
-use super::weights::Weights;
+use super::weights::{Weights, WeightsError};
 
 const MODELS: [&str; 8] = ["bert", "roberta", "xlm-roberta", "albert", "t5", "t5-v1_1", "llama", "chatglm2"];
 const WITH_TOKENIZER: [&str; 7] = ["bert", "roberta", "xlm-roberta", "albert", "t5", "llama", "chatglm2"];
@@ -137,17 +137,36 @@ fn what_an_architecture_cannot_do_is_refused_with_its_key() {
         ("chatglm2", "multi_query_group_num", json!(3)),
         ("chatglm2", "kv_channels", json!(6)),
     ];
-    let folder = tempfile::tempdir().unwrap();
     for (model, key, value) in cases {
-        let mut json: Value = serde_json::from_slice(&fs::read(fixture(model).join("config.json")).unwrap()).unwrap();
-        json[key] = value;
-        fs::write(folder.path().join("config.json"), json.to_string()).unwrap();
-        let config = ModelConfig::read(&folder.path().join("config.json")).unwrap();
-        let weights = Weights::open(&[fixture(model).join("model.safetensors")], Device::Cpu, Kind::Float).unwrap();
-        let error = encoder(&config, &weights).unwrap_err();
+        let error = changed(model, key, value).unwrap_err();
         let named = matches!(error, BuildError::Config(ConfigError::Unsupported { key: said, .. }) if said == key);
         assert!(named, "{model}, {key}: {error}");
     }
+}
+
+#[test]
+fn sizes_that_cannot_be_multiplied_fit_no_tensor() {
+    let cases = [
+        ("t5", "d_kv", 1_i64 << 62),
+        ("llama", "head_dim", 1 << 62),
+        ("chatglm2", "kv_channels", 1 << 62),
+        ("chatglm2", "ffn_hidden_size", 1 << 62),
+    ];
+    for (model, key, size) in cases {
+        let error = changed(model, key, json!(size)).unwrap_err();
+        assert!(matches!(error, BuildError::Weights(WeightsError::Shape { .. })), "{model}, {key}: {error}");
+    }
+}
+
+/// A model as its fixture is, but for one key of `config.json`.
+fn changed(model: &str, key: &str, value: Value) -> Result<Box<dyn Encoder>, BuildError> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut json: Value = serde_json::from_slice(&fs::read(fixture(model).join("config.json")).unwrap()).unwrap();
+    json[key] = value;
+    fs::write(folder.path().join("config.json"), json.to_string()).unwrap();
+    let config = ModelConfig::read(&folder.path().join("config.json")).unwrap();
+    let weights = Weights::open(&[fixture(model).join("model.safetensors")], Device::Cpu, Kind::Float).unwrap();
+    encoder(&config, &weights)
 }
 
 #[derive(Deserialize)]

@@ -172,7 +172,8 @@ struct Block {
 impl Block {
     fn new(at: &Scope<'_>, config: &T5Config, feed: Feed) -> Result<Self, WeightsError> {
         let (width, inner, epsilon) = (config.d_model, config.d_ff, config.layer_norm_epsilon);
-        let heads = config.num_heads * config.d_kv;
+        // Sizes too large to multiply then fit no tensor.
+        let heads = config.num_heads.saturating_mul(config.d_kv);
         let (own, dense) = (at.at(0).at("SelfAttention"), at.at(1).at("DenseReluDense"));
         let (activation, widen, gate) = match feed {
             Feed::Plain(activation) => (activation, "wi", None),

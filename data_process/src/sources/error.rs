@@ -153,6 +153,14 @@ pub enum SourceError {
         /// The parser's words, with the line.
         why: String,
     },
+    /// A statement of Turtle or RDF/XML is too long to be read in bounded memory.
+    #[error("{path}: a statement takes more than {limit} bytes; this is not a file of the expected format")]
+    LongStatement {
+        /// The file.
+        path: PathBuf,
+        /// How long one may be.
+        limit: u64,
+    },
     /// The user stopped the work.
     #[error("stopped while reading {path}; nothing was written")]
     Interrupted {

@@ -151,7 +151,8 @@ impl Reading {
 
     fn literal(&mut self, subject: &str, predicate: &NamedNode, literal: &RdfLiteral) -> Outcome {
         let entity = self.growing.entity(subject);
-        if NAMES.contains(&predicate.as_str()) {
+        // An empty name names nothing: it is the trace of a source that has attributes without values.
+        if NAMES.contains(&predicate.as_str()) && !literal.value().is_empty() {
             self.labels.push((subject.into(), literal.value().into()));
             if !self.use_labels {
                 return Outcome::Kept;

@@ -150,7 +150,7 @@ impl Knobs {
 pub struct World {
     /// The graphs and their links.
     pub pair: GraphPair,
-    /// The image vectors; without rows if there are none.
+    /// The image vectors, made as they are written; without rows if there are none.
     pub image: Images,
 }
 
@@ -168,7 +168,7 @@ pub fn generate(knobs: &Knobs, observer: &dyn Observer) -> Result<World, KnobErr
         step();
         graph
     });
-    let image = images::images(&hidden, [&left_view, &right_view]);
+    let image = Images::new(&hidden, [&left_view, &right_view]);
     step();
     let links = left_view.links_to(&right_view);
     observer.on(Event::Finished);

@@ -3,6 +3,7 @@
 //! A vector chunk is one page: header, levels, floats. The floats start on a 64-byte boundary of the file, which is
 //! reached by leaving up to 63 unused bytes in front of the chunk (a reader goes by the offsets in the footer).
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -36,7 +37,7 @@ pub(super) struct VectorChunk<'a> {
     /// Floats per vector.
     pub width: usize,
     /// The floats, row after row.
-    pub floats: &'a [f32],
+    pub floats: Cow<'a, [f32]>,
 }
 
 /// A Parquet file being written.
@@ -133,7 +134,7 @@ impl<W: Write> Assembly<W> {
         let pages = Pages::cut(&chunk.runs, chunk.width, self.page_bytes);
         self.align(pages.first_lead())?;
         let start = self.at;
-        let mut floats = chunk.floats;
+        let mut floats: &[f32] = &chunk.floats;
         for page in &pages.0 {
             let (now, later) = floats
                 .split_at_checked(page.floats)

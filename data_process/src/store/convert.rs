@@ -101,21 +101,29 @@ fn ordinary_columns(table: &RecordBatch, from: &Path, done: &mut Conversion) -> 
         match (found, fill(field, table, &columns)) {
             (Some(Some(array)), _) => columns.push(array),
             (Some(None), _) => {
-                let found = table.column_by_name(field.name()).map_or_else(String::new, |a| a.data_type().to_string());
+                let found = table.column_by_name(field.name()).map_or_else(String::new, describe);
                 wrong.push(Mismatch::Type { column, expected, found });
             }
             (None, Some(array)) => {
                 done.filled.push(column);
                 columns.push(array);
             }
+            // What `link_order` would be derived from is named already.
+            (None, None) if column == "link_order" && !wrong.is_empty() => {}
             (None, None) => wrong.push(Mismatch::Missing { column, expected }),
         }
     }
     if !wrong.is_empty() {
-        return Err(StoreError::Contract { path: from.to_owned(), mismatches: wrong });
+        return Err(StoreError::Foreign { path: from.to_owned(), mismatches: wrong });
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|source| StoreError::Decode { path: from.to_owned(), source: source.into() })
+}
+
+/// The type of a column that could not be cast, and whether nulls may be the reason.
+fn describe(column: &ArrayRef) -> String {
+    let nulls = if column.null_count() > 0 { " with nulls" } else { "" };
+    format!("{}{nulls}", column.data_type())
 }
 
 /// The column in the contract's type; `None` if that cannot be.

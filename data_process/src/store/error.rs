@@ -42,6 +42,14 @@ pub enum StoreError {
         /// Every difference.
         mismatches: Vec<Mismatch>,
     },
+    /// A foreign file lacks what cannot be made up.
+    #[error("{path} cannot become a store: {}; it needs `side` (0 left, 1 right) and `uri` at least", list(mismatches))]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Every difference that cannot be mended.
+        mismatches: Vec<Mismatch>,
+    },
     /// Two parts have different columns.
     #[error("{path} has other columns than {first}: {difference}; all parts of a store have the same columns")]
     PartsDiffer {
@@ -129,6 +137,22 @@ pub enum StoreError {
         name: String,
         /// The vector columns there are.
         present: Vec<String>,
+    },
+    /// No vector of another store belongs to an entity of this one.
+    #[error("no vector `{name}` of {from} belongs to an entity of {path}: entities are matched by side and uri")]
+    Unmatched {
+        /// The store that was to get the column.
+        path: PathBuf,
+        /// The store that has it.
+        from: PathBuf,
+        /// The column.
+        name: String,
+    },
+    /// Vectors are to be exported where there are none.
+    #[error("{path} has no vector columns to export; as `id-files` or `nt` its graphs can be")]
+    NoVectors {
+        /// The store.
+        path: PathBuf,
     },
     /// A vector column would take the name of a column of the contract, or has none.
     #[error("`{name}` cannot be the name of a vector column: it is empty or belongs to the contract")]
@@ -236,6 +260,8 @@ impl Fault for StoreError {
             Self::Open { .. } | Self::NoParts { .. } | Self::Read { .. } => Kind::Input,
             Self::NotParquet { .. }
             | Self::Contract { .. }
+            | Self::Foreign { .. }
+            | Self::Unmatched { .. }
             | Self::PartsDiffer { .. }
             | Self::Shards { .. }
             | Self::Rows { .. }
@@ -249,9 +275,11 @@ impl Fault for StoreError {
             | Self::VectorRows { .. }
             | Self::TooMany { .. }
             | Self::Pair { .. } => Kind::Data,
-            Self::NoColumn { .. } | Self::ColumnName { .. } | Self::FileName { .. } | Self::Twice { .. } => {
-                Kind::Configuration
-            }
+            Self::NoColumn { .. }
+            | Self::NoVectors { .. }
+            | Self::ColumnName { .. }
+            | Self::FileName { .. }
+            | Self::Twice { .. } => Kind::Configuration,
             Self::Write { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
         }
     }

@@ -25,6 +25,9 @@ pub enum Format {
 
 /// Writes into a folder, which is created if need be.
 pub fn export(store: &Store, format: Format, folder: &Path) -> Result<(), StoreError> {
+    if format != Format::IdFiles && store.vector_columns().is_empty() {
+        return Err(StoreError::NoVectors { path: store.path().to_owned() });
+    }
     let failed = |source| StoreError::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     // Every file is written aside first, so that it appears whole or not at all.

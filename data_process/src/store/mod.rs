@@ -43,6 +43,7 @@
 //! without decoding the rest.
 
 mod assembly;
+mod column;
 mod convert;
 mod decode;
 mod error;
@@ -75,6 +76,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pair::{GraphPair, Names};
 
+pub use column::Column;
 pub use convert::{Conversion, convert};
 pub use error::StoreError;
 pub use export::{Format, export};
@@ -171,13 +173,8 @@ pub fn write(path: &Path, pair: &GraphPair, vectors: &[NewVectors<'_>]) -> Resul
     write_with(path, pair, vectors, &Origin::default())
 }
 
-/// Like [`write()`], and keeps where the graphs came from.
-pub fn write_with(
-    path: &Path,
-    pair: &GraphPair,
-    vectors: &[NewVectors<'_>],
-    origin: &Origin,
-) -> Result<(), StoreError> {
+/// Like [`write()`], and keeps where the graphs came from. The vectors may be made as they are written ([`Column`]).
+pub fn write_with<C: Column>(path: &Path, pair: &GraphPair, vectors: &[C], origin: &Origin) -> Result<(), StoreError> {
     writer::write(path, writer::Content { pair, vectors, origin }, writer::Layout::default())
 }
 

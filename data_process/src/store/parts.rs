@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::writer::{self, Content, Layout};
-use super::{NewVectors, Origin, Provenance, Store, StoreError, Vectors};
+use super::{Column, NewVectors, Origin, Provenance, Store, StoreError, Vectors};
 use crate::pair::GraphPair;
 
 /// Writes a new store as a folder of at most `parts` files.
-pub fn write_parts(
+pub fn write_parts<C: Column>(
     path: &Path,
     pair: &GraphPair,
-    vectors: &[NewVectors<'_>],
+    vectors: &[C],
     origin: &Origin,
     parts: NonZeroUsize,
 ) -> Result<(), StoreError> {
@@ -29,7 +29,10 @@ pub fn merge(from: &Path, to: &Path) -> Result<(), StoreError> {
     with_content(from, |content| writer::write(to, content, Layout::default()))
 }
 
-fn with_content(from: &Path, write: impl FnOnce(Content<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn with_content(
+    from: &Path,
+    write: impl FnOnce(Content<'_, NewVectors<'_>>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let store = Store::open(from)?;
     let pair = store.pair()?;
     let origin = store.origin().cloned().unwrap_or_default();

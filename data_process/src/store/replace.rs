@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::StoreError;
+use crate::aside;
 
 /// Locks an existing store against other writers until the returned file is dropped; waits for its turn.
 ///
@@ -79,12 +80,8 @@ impl Pending {
     pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Write { path: path.to_owned(), source };
         sweep(path);
-        let mut builder = tempfile::Builder::new();
         let prefix = prefix(path);
-        builder.prefix(&prefix).suffix(SUFFIX);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder(path)).map_err(failed)?;
+        let file = aside::builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path)).map_err(failed)?;
         // Marks it as in use, see `sweep`.
         file.as_file().try_lock().ok();
         Ok(Self { file, path: path.to_owned() })

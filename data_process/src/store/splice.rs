@@ -19,7 +19,7 @@ use super::part::Part;
 use super::reader::Store;
 use super::replace::{self, Pending, PendingFolder};
 use super::vectors::floats_at;
-use super::writer::{Layout, check_vectors, chunk_of, column_meta, encode_error, key_values, vector_type};
+use super::writer::{Layout, check_vectors, chunk_of, encode_error, hashed_meta, key_values, vector_type};
 use super::{ALIGNMENT, NewVectors, StoreError};
 use crate::schema;
 
@@ -162,7 +162,7 @@ fn new_meta(store: &Store, part: &Part, change: Change<'_>) -> Meta {
     let mut meta = store.meta_of(part);
     meta.columns.retain(|name, _| !change.removes(name));
     for column in change.put {
-        let about = column_meta(column, store.left(), part.first..part.first + part.rows);
+        let about = hashed_meta(column, store.left(), &(part.first..part.first + part.rows));
         meta.columns.insert(column.name.to_owned(), about);
     }
     meta

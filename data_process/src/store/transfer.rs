@@ -39,6 +39,9 @@ pub fn copy_vectors(to: &Path, name: &str, from: &Path) -> Result<(), StoreError
             values.extend_from_slice(&floats[at * column.width..(at + 1) * column.width]);
         }
     }
+    if rows.is_empty() {
+        return Err(StoreError::Unmatched { path: to.to_owned(), from: from.to_owned(), name: name.to_owned() });
+    }
     let none = Provenance::default();
     let provenance = column.provenance.as_ref().unwrap_or(&none);
     put_vectors(to, &[NewVectors { name, width: column.width, rows: &rows, values: &values, provenance }])

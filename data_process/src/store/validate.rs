@@ -3,12 +3,14 @@
 use std::fmt;
 
 use rustc_hash::FxHashSet;
+use sha2::Digest;
 
 use super::decode::{KeptLink, kept_links};
 use super::part::Part;
 use super::vectors::Vectors;
-use super::writer::vectors_digest;
+use super::writer::rows_digest;
 use super::{Store, StoreError, VectorColumn};
+use crate::digest::hex;
 
 /// Something in a store that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +74,11 @@ fn digest_agrees(part: &Part, column: &VectorColumn) -> Result<bool, StoreError>
     let said = part.meta.as_ref().and_then(|meta| meta.columns.get(&column.name)).map(|said| &said.sha256);
     let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(true) };
     let vectors = Vectors::open(std::slice::from_ref(part), &column.name, column.width)?;
-    Ok(*said == vectors_digest(vectors.rows(), vectors.as_slice()?))
+    let mut digest = rows_digest(vectors.rows());
+    for (_, floats) in vectors.blocks()? {
+        digest.update(bytemuck::cast_slice::<f32, u8>(floats));
+    }
+    Ok(*said == hex(&digest.finalize()))
 }
 
 /// Links that are kept on one side only, or at different positions.

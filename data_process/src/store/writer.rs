@@ -20,7 +20,7 @@ use super::assembly::{Assembly, Bytes, VectorChunk};
 use super::meta::{ColumnMeta, META_KEY, Meta, Origin, Vocabulary};
 use super::replace::{Pending, PendingFolder};
 use super::table::Table;
-use super::{NewVectors, StoreError, levels};
+use super::{Column, NewVectors, StoreError, levels};
 use crate::digest::hex;
 use crate::pair::GraphPair;
 use crate::schema;
@@ -44,25 +44,34 @@ impl Default for Layout {
 
 impl Layout {
     /// Rows of a row group such that each vector column's part of it is one page.
-    fn rows_for(self, vectors: &[NewVectors<'_>]) -> usize {
-        let widest = vectors.iter().map(|column| column.width).max().unwrap_or(0);
+    fn rows_for<C: Column>(self, vectors: &[C]) -> usize {
+        let widest = vectors.iter().map(Column::width).max().unwrap_or(0);
         self.group_rows.min(self.page_bytes / (4 * widest + 6)).max(1)
     }
 }
 
 /// Everything that goes into a store.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Content<'a> {
+#[derive(Debug)]
+pub(super) struct Content<'a, C> {
     /// The graphs.
     pub pair: &'a GraphPair,
     /// The vector columns.
-    pub vectors: &'a [NewVectors<'a>],
+    pub vectors: &'a [C],
     /// Where the graphs came from.
     pub origin: &'a Origin,
 }
 
+// Only references: derived, both would ask the same of `C`.
+impl<C> Clone for Content<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Content<'_, C> {}
+
 /// Writes a new store as one file.
-pub(super) fn write(path: &Path, content: Content<'_>, layout: Layout) -> Result<(), StoreError> {
+pub(super) fn write<C: Column>(path: &Path, content: Content<'_, C>, layout: Layout) -> Result<(), StoreError> {
     let table = content.check()?;
     let mut pending = Pending::new(path)?;
     let rows = 0..content.pair.entities();
@@ -71,9 +80,9 @@ pub(super) fn write(path: &Path, content: Content<'_>, layout: Layout) -> Result
 }
 
 /// Writes a new store as a folder of parts.
-pub(super) fn write_parts(
+pub(super) fn write_parts<C: Column>(
     path: &Path,
-    content: Content<'_>,
+    content: Content<'_, C>,
     layout: Layout,
     parts: NonZeroUsize,
 ) -> Result<(), StoreError> {
@@ -103,7 +112,7 @@ pub(super) fn write_batch(
     meta.entities = [left, batch.num_rows() - left];
     meta.graphs = ["left".to_owned(), "right".to_owned()];
     for column in vectors {
-        meta.columns.insert(column.name.to_owned(), column_meta(column, left, 0..batch.num_rows()));
+        meta.columns.insert(column.name.to_owned(), hashed_meta(column, left, &(0..batch.num_rows())));
     }
     let mut write = || {
         let schema = with_vectors(batch.schema().fields().iter().map(|field| field.as_ref().clone()), vectors);
@@ -126,12 +135,12 @@ pub(super) fn write_batch(
 }
 
 /// The schema of a file with these ordinary columns and these vectors.
-fn with_vectors(ordinary: impl IntoIterator<Item = Field>, vectors: &[NewVectors<'_>]) -> Schema {
-    let vectors = vectors.iter().map(|column| schema::vector_field(column.name, column.width));
+fn with_vectors<C: Column>(ordinary: impl IntoIterator<Item = Field>, vectors: &[C]) -> Schema {
+    let vectors = vectors.iter().map(|column| schema::vector_field(column.name(), column.width()));
     Schema::new(ordinary.into_iter().chain(vectors).collect::<Vec<_>>())
 }
 
-impl<'a> Content<'a> {
+impl<'a, C: Column> Content<'a, C> {
     fn check(&self) -> Result<Table<'a>, StoreError> {
         check_vectors(self.vectors, self.pair.entities())?;
         Table::new(self.pair)
@@ -151,10 +160,10 @@ pub(super) fn encode_error(path: &Path, source: ParquetError) -> StoreError {
 }
 
 /// Checks vectors against the number of entities and each other.
-pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Result<(), StoreError> {
+pub(super) fn check_vectors<C: Column>(vectors: &[C], entities: usize) -> Result<(), StoreError> {
     let mut names = FxHashSet::default();
     for column in vectors {
-        let NewVectors { name, width, rows, values, .. } = *column;
+        let (name, width, rows, values) = (column.name(), column.width(), column.rows(), column.total());
         let owned = || name.to_owned();
         if name.is_empty() || schema::is_ordinary(name) {
             return Err(StoreError::ColumnName { name: owned() });
@@ -162,8 +171,8 @@ pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Resu
         if !names.insert(name) {
             return Err(StoreError::Twice { name: owned() });
         }
-        if !(1..=1 << 24).contains(&width) || rows.len().checked_mul(width) != Some(values.len()) {
-            return Err(StoreError::Shape { name: owned(), rows: rows.len(), width, values: values.len() });
+        if !(1..=1 << 24).contains(&width) || rows.len().checked_mul(width) != Some(values) {
+            return Err(StoreError::Shape { name: owned(), rows: rows.len(), width, values });
         }
         let wrong = |&at: &usize| rows[at] as usize >= entities || (at > 0 && rows[at] <= rows[at - 1]);
         if let Some(at) = (0..rows.len()).find(wrong) {
@@ -174,10 +183,10 @@ pub(super) fn check_vectors(vectors: &[NewVectors<'_>], entities: usize) -> Resu
 }
 
 /// Writes one file: some rows of the content.
-fn write_file(
+fn write_file<C: Column>(
     file: &mut File,
     table: &Table<'_>,
-    content: Content<'_>,
+    content: Content<'_, C>,
     layout: Layout,
     ids: Range<usize>,
 ) -> Result<(), ParquetError> {
@@ -186,17 +195,21 @@ fn write_file(
     let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
     let mut assembly = Assembly::new(file, parquet, layout.page_bytes)?;
     let mut digest = Sha256::new();
+    let mut digests: Vec<Sha256> =
+        vectors.iter().map(|column| rows_digest(&column.rows()[span(column.rows(), &ids)])).collect();
     for rows in table.groups(ids.clone(), layout.rows_for(vectors), layout.group_bytes) {
         copy_ordinary(&mut assembly, &table.batch(rows.clone())?, &mut digest)?;
-        for column in vectors {
-            assembly.vectors(&chunk_of(column, &rows))?;
+        for (column, digest) in vectors.iter().zip(&mut digests) {
+            let chunk = chunk_of(column, &rows);
+            digest.update(bytemuck::cast_slice::<f32, u8>(&chunk.floats));
+            assembly.vectors(&chunk)?;
         }
         assembly.end_group(rows.len())?;
     }
     let mut meta = Meta::new(pair, origin);
     meta.sha256 = hex(&digest.finalize());
-    for column in vectors {
-        meta.columns.insert(column.name.to_owned(), column_meta(column, pair.left.entities.len(), ids.clone()));
+    for (column, digest) in vectors.iter().zip(digests) {
+        meta.columns.insert(column.name().to_owned(), column_meta(column, pair.left.entities.len(), digest));
     }
     let vocabulary = if ids.start == 0 { Vocabulary::of(pair).key_value() } else { None };
     assembly.finish(key_values(&schema, &meta, vocabulary)?)?;
@@ -250,39 +263,44 @@ pub(super) fn encode_ordinary(batch: &RecordBatch) -> Result<(Vec<u8>, ParquetMe
 }
 
 /// The part of a vector column that belongs to some rows.
-pub(super) fn chunk_of<'a>(column: &NewVectors<'a>, ids: &Range<usize>) -> VectorChunk<'a> {
-    let (start, end) = span(column.rows, ids);
+pub(super) fn chunk_of<'a, C: Column>(column: &'a C, ids: &Range<usize>) -> VectorChunk<'a> {
+    let positions = span(column.rows(), ids);
     VectorChunk {
-        runs: levels::runs_of(&column.rows[start..end], ids.start, ids.len()),
-        width: column.width,
-        floats: &column.values[start * column.width..end * column.width],
+        runs: levels::runs_of(&column.rows()[positions.clone()], ids.start, ids.len()),
+        width: column.width(),
+        floats: column.floats(positions),
     }
 }
 
 /// Positions in `rows` of the ids in a range.
-fn span(rows: &[u32], ids: &Range<usize>) -> (usize, usize) {
+fn span(rows: &[u32], ids: &Range<usize>) -> Range<usize> {
     let before = |id: usize| rows.partition_point(|&row| (row as usize) < id);
-    (before(ids.start), before(ids.end))
+    before(ids.start)..before(ids.end)
 }
 
-/// What a file says of a vector column; `ids` are the file's rows.
-pub(super) fn column_meta(column: &NewVectors<'_>, left: usize, ids: Range<usize>) -> ColumnMeta {
-    let on_left = column.rows.partition_point(|&row| (row as usize) < left);
-    let (start, end) = span(column.rows, &ids);
+/// What a file says of a vector column, given the digest of its part of it.
+fn column_meta<C: Column>(column: &C, left: usize, digest: Sha256) -> ColumnMeta {
+    let on_left = column.rows().partition_point(|&row| (row as usize) < left);
     ColumnMeta {
-        width: column.width,
-        present: [on_left, column.rows.len() - on_left],
-        sha256: vectors_digest(&column.rows[start..end], &column.values[start * column.width..end * column.width]),
-        provenance: column.provenance.clone(),
+        width: column.width(),
+        present: [on_left, column.rows().len() - on_left],
+        sha256: hex(&digest.finalize()),
+        provenance: column.provenance().clone(),
     }
 }
 
-/// SHA-256 over rows and floats, both little-endian.
-pub(super) fn vectors_digest(rows: &[u32], floats: &[f32]) -> String {
-    let mut digest = Sha256::new();
-    digest.update(bytemuck::cast_slice::<u32, u8>(rows));
-    digest.update(bytemuck::cast_slice::<f32, u8>(floats));
-    hex(&digest.finalize())
+/// What a file says of a vector column; `ids` are the file's rows.
+pub(super) fn hashed_meta(column: &NewVectors<'_>, left: usize, ids: &Range<usize>) -> ColumnMeta {
+    let positions = span(column.rows, ids);
+    let mut digest = rows_digest(&column.rows[positions.clone()]);
+    digest.update(bytemuck::cast_slice::<f32, u8>(&column.floats(positions)));
+    column_meta(column, left, digest)
+}
+
+/// The beginning of the digest of a file's part of a vector column: SHA-256 over its rows, then its floats, both
+/// little-endian.
+pub(super) fn rows_digest(rows: &[u32]) -> Sha256 {
+    Sha256::new_with_prefix(bytemuck::cast_slice::<u32, u8>(rows))
 }
 
 /// The Arrow field of a vector column, as a Parquet type.

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::error::VectorError;
+use super::pickle::value::elements;
 
 /// What an array is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +37,7 @@ impl Named {
 
     /// One key for each of `rows` vectors.
     fn is_keys(&self, rows: usize) -> bool {
-        self.content == Content::Keys
-            && self.shape.iter().product::<usize>() == rows
-            && self.shape.first() == Some(&rows)
+        self.content == Content::Keys && self.shape.first() == Some(&rows) && elements(&self.shape) == Some(rows)
     }
 }
 
@@ -147,6 +146,8 @@ mod tests {
         let arrays = [named("ids", &[3], Content::Keys), named("x", &[3, 4], Content::Floats)];
         assert_eq!(decide(&arrays, None, None).unwrap(), Layout::Matrix { vectors: 1, keys: Some(0) });
         assert_eq!(decide(&arrays[1..], None, None).unwrap(), Layout::Matrix { vectors: 0, keys: None });
+        let uncountable = [arrays[1].clone(), named("ids", &[3, 1 << 40, 1 << 40], Content::Keys)];
+        assert_eq!(decide(&uncountable, None, None).unwrap(), Layout::Matrix { vectors: 0, keys: None });
     }
 
     #[test]

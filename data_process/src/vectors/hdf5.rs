@@ -10,6 +10,7 @@ use hdf5_pure::{DType, Dataset, Datatype, File};
 use super::arrays::{self, Choice, Content, Layout, Named};
 use super::element::{Dtype, Element};
 use super::error::VectorError;
+use super::pickle::value::elements;
 use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
 
 /// Reads the vectors in an HDF5 file.
@@ -35,8 +36,12 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
         }
         Layout::Matrix { vectors, keys } => {
             let shape = &outlines[vectors].shape;
-            let count = shape.iter().try_fold(1_u64, |product, axis| product.checked_mul(*axis as u64));
-            table.grant(count.unwrap_or(u64::MAX))?;
+            let count = elements(shape).map_or(u64::MAX, |count| count as u64);
+            table.grant(count)?;
+            // A matrix without floats may claim any number of rows; they are not counted out.
+            if count == 0 {
+                return Err(VectorError::Empty { path: path.to_owned() });
+            }
             let keys = match keys {
                 Some(keys) => read_keys(path, &datasets[keys].0, &datasets[keys].1)?,
                 None => Keys::Ids((0..shape[0] as i64).collect()),
@@ -124,6 +129,12 @@ mod tests {
     fn a_dataset_that_claims_too_much_is_refused() {
         let error = read(&path("bomb.h5"), &Choice::default()).unwrap_err();
         assert!(matches!(error, VectorError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn rows_without_floats_are_not_counted_out() {
+        let error = read(&path("no_floats.h5"), &Choice::default()).unwrap_err();
+        assert!(matches!(error, VectorError::Empty { .. }), "{error}");
     }
 
     #[test]

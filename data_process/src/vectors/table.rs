@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::element::Element;
 use super::error::VectorError;
+use super::pickle::value::elements;
 
 /// The keys of a table's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +174,8 @@ impl TableBuilder {
         if !element.is_float() {
             return Err(VectorError::NotFloats { path: self.path.clone(), name: "the matrix".to_owned() });
         }
-        let (rows, width) = (shape[0], shape[1..].iter().product::<usize>());
+        // Without rows, the other axes may claim more than can be counted.
+        let (rows, width) = (shape[0], elements(&shape[1..]).unwrap_or(0));
         self.grant((rows as u64).saturating_mul(width as u64))?;
         if width == 0 {
             return Err(VectorError::Empty { path: self.path.clone() });
@@ -233,6 +235,12 @@ mod tests {
     #[test]
     fn a_table_without_vectors_is_refused() {
         assert!(matches!(builder(9).finish(), Err(VectorError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_matrix_without_rows_may_claim_anything_of_its_other_axes() {
+        let error = builder(9).matrix(&[0, 1 << 40, 1 << 40], Element::F32, |_| ()).unwrap_err();
+        assert!(matches!(error, VectorError::Empty { .. }), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
 use data_process::sources::Loaded;
-use data_process::store::{self, NewVectors, Origin};
+use data_process::store::{self, Column, NewVectors, Origin};
 
 use crate::cli::exit::Failure;
 
@@ -49,17 +49,12 @@ impl Place {
 
     /// Writes the store in one step, so that an old one is there until the new one is whole; prints the summary.
     pub(super) fn write(&self, loaded: &Loaded, maker: &str) -> Result<(), Failure> {
-        self.write_with(loaded, &[], &loaded.report.origin(maker))
+        self.write_with::<NewVectors<'_>>(loaded, &[], &loaded.report.origin(maker))
     }
 
     /// Like [`Self::write`], with vector columns and a word on where everything comes from.
     #[expect(clippy::print_stdout, reason = "the summary is the command's result")]
-    pub(super) fn write_with(
-        &self,
-        loaded: &Loaded,
-        vectors: &[NewVectors<'_>],
-        origin: &Origin,
-    ) -> Result<(), Failure> {
+    pub(super) fn write_with<C: Column>(&self, loaded: &Loaded, vectors: &[C], origin: &Origin) -> Result<(), Failure> {
         let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|source| OutputError::Folder { path: folder.to_owned(), source })?;
         store::write_with(&self.0, &loaded.pair, vectors, origin)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use data_process::sources::Loaded;
 use data_process::sources::synthetic::{Images, Knobs, World, generate};
-use data_process::store::{NewVectors, Origin, Provenance};
+use data_process::store::{Column, Origin};
 
 use super::output::Place;
 use crate::cli::exit::Failure;
@@ -97,12 +97,6 @@ pub(super) fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     let World { pair, image } = generate(&knobs, bars)?;
     let mut origin = Origin { maker: "humea prep synthetic".to_owned(), ..Origin::default() };
     origin.details.insert("knobs".to_owned(), serde_json::json!(knobs));
-    let provenance = Provenance { source: "humea prep synthetic".to_owned(), ..Provenance::default() };
-    let columns: Vec<NewVectors<'_>> = column(&image, &provenance).into_iter().collect();
-    place.write_with(&Loaded { pair, ..Loaded::default() }, &columns, &origin)
-}
-
-fn column<'a>(image: &'a Images, provenance: &'a Provenance) -> Option<NewVectors<'a>> {
-    let Images { width, rows, values } = image;
-    (!rows.is_empty()).then_some(NewVectors { name: "image", width: *width, rows, values, provenance })
+    let columns: &[Images] = if image.rows().is_empty() { &[] } else { &[image] };
+    place.write_with(&Loaded { pair, ..Loaded::default() }, columns, &origin)
 }

@@ -11,6 +11,7 @@ use oxttl::NTriplesSerializer;
 use oxttl::ntriples::WriterNTriplesSerializer;
 
 use super::{ESCAPED, NAMES, SAME};
+use crate::aside;
 use crate::fault::{Fault, Kind};
 use crate::pair::{Fact, Graph, GraphPair};
 
@@ -31,7 +32,8 @@ impl Fault for ExportError {
 }
 
 /// Writes `<left name>.nt`, `<right name>.nt` and `links.nt` into a folder, each in one step, and gives their paths.
-/// [`super::read`] gives back equal rows if the source had no `xsd:string` and its language tags were in small letters.
+/// [`super::read`] gives back equal rows if the source had no `xsd:string`, no empty labels, no values for an attribute that
+/// means a label, and its language tags were in small letters.
 ///
 /// Names that are no IRI become `urn:humea:` and the name, percent-encoded; angle brackets around a name are dropped.
 pub fn export(pair: &GraphPair, folder: &Path) -> Result<[PathBuf; 3], ExportError> {
@@ -58,9 +60,8 @@ type Out<'a> = WriterNTriplesSerializer<BufWriter<&'a mut std::fs::File>>;
 
 /// Fills a temporary file beside the path and renames it.
 fn write(path: &Path, fill: impl FnOnce(&mut Out<'_>) -> io::Result<()>) -> Result<(), ExportError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
     let attempt = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = aside::beside(path)?;
         let mut out = NTriplesSerializer::new().for_writer(BufWriter::new(file.as_file_mut()));
         fill(&mut out)?;
         out.finish().flush()?;
@@ -78,7 +79,7 @@ fn graph(graph: &Graph, out: &mut Out<'_>) -> io::Result<()> {
     let mut facts = by_row(&graph.facts, |fact| fact.entity);
     for (row, entity) in graph.entities.iter().enumerate() {
         let node = Node::of(entity);
-        let label = graph.labels.get(row).and_then(Option::as_deref);
+        let label = graph.labels.get(row).and_then(Option::as_deref).filter(|label| !label.is_empty());
         let (own_triples, own_facts) = (triples.next_row(), facts.next_row());
         if label.is_none() && own_triples.is_empty() && own_facts.is_empty() {
             out.serialize_triple(TripleRef::new(node.subject(), rdf::TYPE, rdfs::RESOURCE))?;

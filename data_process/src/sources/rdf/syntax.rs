@@ -1,5 +1,7 @@
 //! The four syntaxes, told apart by the file's name, as one stream of statements.
 
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use oxrdf::{NamedNode, NamedOrBlankNode, Term, Triple};
@@ -46,6 +48,9 @@ fn uncompressed(path: &Path) -> String {
     plain.unwrap_or(name)
 }
 
+/// The most bytes of Turtle or RDF/XML that one statement may take. The parser of Turtle has this bound of its own.
+const LONGEST_STATEMENT: u64 = 16 << 20;
+
 /// What a line of N-Triples or N-Quads must look like.
 const LINE: &str = "expected a statement of N-Triples or N-Quads: `<subject> <predicate> <object> .`";
 
@@ -55,7 +60,10 @@ pub(super) fn read(
     observer: &dyn Observer,
     mut take: impl FnMut(&NamedOrBlankNode, &NamedNode, &Term) -> Outcome,
 ) -> Result<FileReport, SourceError> {
-    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+    let unreadable = |source: io::Error| match source.kind() {
+        ErrorKind::OutOfMemory => SourceError::LongStatement { path: path.to_owned(), limit: LONGEST_STATEMENT },
+        _ => SourceError::Read { path: path.to_owned(), source },
+    };
     let malformed = |why| SourceError::Syntax { path: path.to_owned(), why };
     match Syntax::of(path)? {
         Syntax::Lines => lines::read(path, observer, |line| {
@@ -76,13 +84,31 @@ pub(super) fn read(
             stream(path, observer, statements.map(|one| one.map_err(error)), take)
         }
         Syntax::Xml => {
-            let statements = RdfXmlParser::new().for_reader(lines::open(path, observer)?);
+            let left = Cell::new(LONGEST_STATEMENT);
+            let statements =
+                RdfXmlParser::new().for_reader(Rationed { source: lines::open(path, observer)?, left: &left });
             let error = |error| match error {
                 RdfXmlParseError::Io(source) => unreadable(source),
                 RdfXmlParseError::Syntax(error) => malformed(error.to_string()),
             };
+            let statements = statements.inspect(|_| left.set(LONGEST_STATEMENT));
             stream(path, observer, statements.map(|one| one.map_err(error)), take)
         }
+    }
+}
+
+/// Ends with an error when more bytes are read than are left, because the parser of RDF/XML keeps a text, a comment or a
+/// name of any length.
+struct Rationed<'a, R> {
+    source: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.left.set(self.left.get().checked_sub(read as u64).ok_or(ErrorKind::OutOfMemory)?);
+        Ok(read)
     }
 }
 

@@ -2,6 +2,7 @@ use std::io::Write;
 
 use super::*;
 use crate::event::Silent;
+use crate::pair::Fact;
 use crate::sources::synthetic::{Knobs, generate};
 use crate::store::{self, Store};
 
@@ -196,6 +197,19 @@ fn a_store_exported_and_read_again_is_the_same_store() {
 }
 
 #[test]
+fn attributes_without_values_stay_attributes_though_they_mean_a_label() {
+    let mut pair = GraphPair::default();
+    for (graph, name) in [(&mut pair.left, "L"), (&mut pair.right, "R")] {
+        graph.name = name.into();
+        graph.entities.insert("x".into());
+        graph.attributes.insert("http://xmlns.com/foaf/0.1/name".into());
+        graph.facts.push(Fact { entity: 0, attribute: 0, value: "".into(), datatype: None, lang: None });
+    }
+    pair.links.push((0, 0));
+    assert_eq!(round_trip(&pair), pair);
+}
+
+#[test]
 fn rdf_xml_is_read_within_bounds() {
     let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">\
         <!ENTITY d \"&c;&c;&c;&c;&c;&c;&c;&c;\"><!ENTITY e \"&d;&d;&d;&d;&d;&d;&d;&d;\"><!ENTITY f \"&e;&e;&e;&e;&e;&e;&e;&e;\">]>";
@@ -219,6 +233,25 @@ fn rdf_xml_is_read_within_bounds() {
             let bytes: usize = loaded.pair.left.facts.iter().map(|fact| fact.value.len()).sum();
             assert!(bytes < 32 << 20, "{bytes}");
         }
+    }
+}
+
+/// A name, a text and a comment of RDF/XML and a text of Turtle, compressed: 32 MiB each.
+#[test]
+fn a_statement_without_end_is_refused() {
+    let long = "a".repeat(32 << 20);
+    let open = "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\" xmlns:l=\"http://l.org/\">\
+                <rdf:Description rdf:about=\"http://l.org/";
+    for (name, text) in [
+        ("b.rdf.gz", format!("{open}{long}")),
+        ("b.rdf.gz", format!("{open}x\"><l:p>{long}")),
+        ("b.rdf.gz", format!("{open}x\"><!--{long}")),
+        ("b.ttl.gz", format!("<http://r.org/a> <http://r.org/b> \"{long}")),
+    ] {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(text.as_bytes()).unwrap();
+        let error = load(&[("a.nt", LEFT.as_bytes()), (name, &gz.finish().unwrap())], None).unwrap_err();
+        assert!(matches!(error, SourceError::LongStatement { .. }), "{name}: {error}");
     }
 }
 

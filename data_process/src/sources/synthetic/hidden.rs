@@ -91,14 +91,13 @@ impl<'a> Hidden<'a> {
         let place = if by_popularity { place * place * place } else { place };
         candidates.get((place * candidates.len() as f64) as usize).copied()
     }
+}
 
-    /// What an entity looks like: in part like its type, in part like itself.
-    pub(super) fn state(&self, entity: u32) -> [f64; STATE] {
-        let kind = u64::from(self.types[entity as usize]);
-        let mut of_type = Dice::new(self.knobs.seed, Purpose::State, kind | 1 << 40);
-        let mut own = Dice::new(self.knobs.seed, Purpose::State, u64::from(entity));
-        std::array::from_fn(|_| 0.5 * of_type.normal() + 0.866 * own.normal())
-    }
+/// What an entity of a type looks like: in part like its type, in part like itself.
+pub(super) fn state(seed: u64, kind: u8, entity: u32) -> [f64; STATE] {
+    let mut of_type = Dice::new(seed, Purpose::State, u64::from(kind) | 1 << 40);
+    let mut own = Dice::new(seed, Purpose::State, u64::from(entity));
+    std::array::from_fn(|_| 0.5 * of_type.normal() + 0.866 * own.normal())
 }
 
 fn popular(types: &[u8], seed: u64) -> Vec<Vec<u32>> {

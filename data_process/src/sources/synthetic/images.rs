@@ -1,55 +1,98 @@
-//! Images: noisy linear views of an entity's hidden state.
+//! Images: noisy linear views of an entity's hidden state, made when they are asked for.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::dice::{Dice, Purpose};
-use super::hidden::{Hidden, STATE};
+use super::hidden::{Hidden, STATE, state};
 use super::view::View;
+use crate::store::{Column, Provenance};
 
-/// The image vectors of both graphs.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The image vectors of both graphs: the column `image` of a store.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Images {
-    /// Floats per vector.
-    pub width: usize,
+    seed: u64,
+    blur: f64,
+    /// The projection from states to images, one row per float.
+    lens: Vec<[f64; STATE]>,
+    /// Entities of the left graph.
+    left: usize,
     /// The store ids that have an image (left graph first), ascending.
-    pub rows: Vec<u32>,
-    /// Row-major `[rows.len(), width]`.
-    pub values: Vec<f32>,
+    rows: Vec<u32>,
+    /// The entity of the world on each, and its type.
+    shown: Vec<(u32, u8)>,
+    provenance: Provenance,
 }
 
-/// Takes a picture of every entity that has one.
-pub(super) fn images(hidden: &Hidden<'_>, views: [&View<'_>; 2]) -> Images {
-    let width = hidden.knobs.image_width;
-    let mut images = Images { width, ..Images::default() };
-    if width == 0 {
-        return images;
+impl Images {
+    /// Decides which entities have a picture.
+    pub(super) fn new(hidden: &Hidden<'_>, views: [&View<'_>; 2]) -> Self {
+        let knobs = hidden.knobs;
+        let mut images = Self {
+            seed: knobs.seed,
+            blur: knobs.image_noise,
+            lens: lens(knobs.seed, knobs.image_width),
+            left: views[0].rows.len(),
+            rows: Vec::new(),
+            shown: Vec::new(),
+            provenance: Provenance { source: "humea prep synthetic".to_owned(), ..Provenance::default() },
+        };
+        if knobs.image_width == 0 {
+            return images;
+        }
+        let entities = views[0].rows.par_iter().chain(&views[1].rows).enumerate();
+        (images.rows, images.shown) = entities
+            .map(|(id, &(_, entity))| (id as u32, (entity, hidden.types[entity as usize])))
+            .filter(|&(id, (entity, _))| !images.dice(id, u64::from(entity)).chance(knobs.image_missing))
+            .unzip();
+        images
     }
-    let lens = lens(hidden.knobs.seed, width);
-    for (side, view) in views.into_iter().enumerate() {
-        let purpose = [Purpose::LeftImage, Purpose::RightImage][side];
-        let first = side * views[0].rows.len();
-        let pictured: Vec<(u32, u32)> = view
-            .rows
-            .par_iter()
-            .enumerate()
-            .map(|(row, &(_, entity))| ((first + row) as u32, entity))
-            .filter(|&(_, entity)| {
-                !Dice::new(hidden.knobs.seed, purpose, u64::from(entity)).chance(hidden.knobs.image_missing)
-            })
-            .collect();
-        images.rows.extend(pictured.iter().map(|&(id, _)| id));
-        let begin = images.values.len();
-        images.values.resize(begin + pictured.len() * width, 0.0);
-        images.values[begin..].par_chunks_mut(width).zip(&pictured).for_each(|(vector, &(_, entity))| {
-            // The thing is offset so that the noise does not repeat the draw that decided whether there is a picture.
-            let mut noise = Dice::new(hidden.knobs.seed, purpose, u64::from(entity) | 1 << 40);
-            picture(&lens, &hidden.state(entity), hidden.knobs.image_noise, &mut noise, vector);
-        });
+
+    fn dice(&self, id: u32, thing: u64) -> Dice {
+        let purpose = if (id as usize) < self.left { Purpose::LeftImage } else { Purpose::RightImage };
+        Dice::new(self.seed, purpose, thing)
     }
-    images
+
+    fn take(&self, at: usize, vector: &mut [f32]) {
+        let (entity, kind) = self.shown[at];
+        // The thing is offset so that the noise does not repeat the draw that decided whether there is a picture.
+        let mut noise = self.dice(self.rows[at], u64::from(entity) | 1 << 40);
+        picture(&self.lens, &state(self.seed, kind, entity), self.blur, &mut noise, vector);
+    }
 }
 
-/// The projection from states to images, the same for both graphs, as the same network makes both.
+impl Column for Images {
+    fn name(&self) -> &'static str {
+        "image"
+    }
+
+    fn width(&self) -> usize {
+        self.lens.len()
+    }
+
+    fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    fn total(&self) -> usize {
+        self.rows.len() * self.width()
+    }
+
+    fn floats(&self, positions: Range<usize>) -> Cow<'_, [f32]> {
+        let width = self.width();
+        let mut floats = vec![0.0; positions.len() * width];
+        floats.par_chunks_mut(width.max(1)).zip(positions).for_each(|(vector, at)| self.take(at, vector));
+        Cow::Owned(floats)
+    }
+
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+}
+
+/// The same for both graphs, as the same network makes both.
 fn lens(seed: u64, width: usize) -> Vec<[f64; STATE]> {
     let mut dice = Dice::new(seed, Purpose::Projection, 0);
     let scale = (STATE as f64).sqrt();

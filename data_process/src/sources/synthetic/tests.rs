@@ -3,17 +3,43 @@ use rustc_hash::FxHashMap;
 use super::*;
 use crate::event::Silent;
 use crate::pair::Graph;
+use crate::store::{self, Column, Origin, Store};
 use crate::texts::{Template, attribute_text};
 
 fn world(entities: usize, seed: u64) -> World {
     generate(&Knobs { entities, seed, ..Knobs::default() }, &Silent).unwrap()
 }
 
+fn all(image: &Images) -> Vec<f32> {
+    image.floats(0..image.rows().len()).into_owned()
+}
+
+#[test]
+fn images_are_the_same_in_any_pieces_and_a_store_holds_them() {
+    let World { pair, image } = world(300, 4);
+    let whole = all(&image);
+    let (first, rest) = (image.floats(0..7), image.floats(7..image.rows().len()));
+    assert_eq!([first, rest].concat(), whole);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("world.parquet");
+    store::write_with(&path, &pair, &[image.clone()], &Origin::default()).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(store.validate().unwrap().is_empty(), "the digest is that of the floats");
+    let vectors = store.vectors("image").unwrap();
+    assert_eq!((vectors.rows(), vectors.as_slice().unwrap()), (image.rows(), &whole[..]));
+}
+
 #[test]
 fn the_same_knobs_give_the_same_world_on_any_number_of_threads() {
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| world(9000, 7));
-    let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| world(9000, 7));
-    assert!(one == three);
+    let on = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let world = world(9000, 7);
+            let pictures = all(&world.image);
+            (world, pictures)
+        })
+    };
+    let (one, pictures) = on(1);
+    assert!((&one, &pictures) == (&on(3).0, &on(3).1));
     assert!(one.pair != world(9000, 8).pair);
 }
 
@@ -30,7 +56,7 @@ fn bytes_do_not_change_between_versions_and_machines() {
         (triple.head, triple.tail),
         world.pair.right.attributes[fact.attribute as usize],
         fact.value,
-        world.image.values[0].to_bits(),
+        world.image.floats(0..1)[0].to_bits(),
     );
     assert_eq!(
         seen,
@@ -51,8 +77,8 @@ fn every_part_is_well_formed() {
             graph.triples.is_sorted_by_key(|triple| triple.head) && graph.facts.is_sorted_by_key(|fact| fact.entity)
         );
     }
-    assert_eq!(image.values.len(), image.rows.len() * image.width);
-    assert!(image.rows.is_sorted() && (820..940).contains(&image.rows.len()));
+    assert_eq!(all(&image).len(), image.total());
+    assert!(image.rows().is_sorted() && (820..940).contains(&image.rows().len()));
     let mut rights: Vec<u32> = pair.links.iter().map(|&(_, right)| right).collect();
     rights.sort_unstable();
     rights.dedup();
@@ -167,8 +193,8 @@ fn unit(vector: &[f32]) -> Vec<f32> {
 #[test]
 fn no_single_modality_solves_the_world_but_all_together_do() {
     let World { pair, image } = world(600, 11);
-    let of: FxHashMap<u32, usize> = image.rows.iter().enumerate().map(|(at, &id)| (id, at)).collect();
-    let picture = |id: u32| of.get(&id).map(|&at| unit(&image.values[at * image.width..][..image.width]));
+    let of: FxHashMap<u32, usize> = image.rows().iter().enumerate().map(|(at, &id)| (id, at)).collect();
+    let picture = |id: u32| of.get(&id).map(|&at| unit(&image.floats(at..at + 1)));
     let lefts: Vec<_> = pair.links.iter().map(|&(left, _)| picture(left)).collect();
     let rights: Vec<_> = pair.links.iter().map(|&(_, right)| picture(right + 600)).collect();
     let images = |i: usize, j: usize| match (&lefts[i], &rights[j]) {

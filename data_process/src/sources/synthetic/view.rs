@@ -10,6 +10,9 @@ use crate::pair::{Fact, Graph, Names, Side, Triple};
 /// Entities that one thread describes at a time.
 const CHUNK: usize = 4096;
 
+/// Chunks that are described before they are put together.
+const TURN: usize = 64;
+
 /// No such entity in this graph.
 const ABSENT: u32 = u32::MAX;
 
@@ -45,16 +48,13 @@ impl<'a> View<'a> {
         let mut graph =
             Graph { name: ["left world", "right world"][self.side as usize].to_owned(), ..Graph::default() };
         graph.entities = self.rows.iter().map(|&(id, _)| self.uri(id).into_boxed_str()).collect();
-        let triples: Vec<Vec<Triple>> =
-            self.rows.par_chunks(CHUNK).enumerate().map(|(chunk, rows)| self.triples(chunk * CHUNK, rows)).collect();
-        graph.triples = triples.into_iter().flatten().collect();
+        self.each_chunk(Self::triples, |triples| graph.triples.extend(triples));
         self.name_relations(&mut graph);
-        let literals: Vec<Vec<Literal>> =
-            self.rows.par_chunks(CHUNK).enumerate().map(|(chunk, rows)| self.literals(chunk * CHUNK, rows)).collect();
-        graph.facts.reserve_exact(literals.iter().map(Vec::len).sum());
-        for literal in literals.into_iter().flatten() {
-            self.name_fact(&mut graph, literal);
-        }
+        self.each_chunk(Self::literals, |literals| {
+            for literal in literals {
+                self.name_fact(&mut graph, literal);
+            }
+        });
         graph
     }
 
@@ -68,6 +68,20 @@ impl<'a> View<'a> {
         match self.side {
             Side::Left => format!("/m/{id:016x}"),
             Side::Right => format!("http://example.org/resource/Q{id:016x}"),
+        }
+    }
+
+    /// Makes something of all rows on all threads, and takes it in order; only what a few chunks give waits for its turn.
+    fn each_chunk<T: Send>(
+        &self,
+        make: impl Fn(&Self, usize, &[(u64, u32)]) -> Vec<T> + Sync,
+        mut take: impl FnMut(Vec<T>),
+    ) {
+        for (turn, rows) in self.rows.chunks(CHUNK * TURN).enumerate() {
+            let first = |chunk: usize| (turn * TURN + chunk) * CHUNK;
+            let made: Vec<Vec<T>> =
+                rows.par_chunks(CHUNK).enumerate().map(|(chunk, rows)| make(self, first(chunk), rows)).collect();
+            made.into_iter().for_each(&mut take);
         }
     }
 

@@ -3,14 +3,16 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
 use crate::fault::{Fault, Kind};
 use crate::store::writer::encode_error;
-use crate::store::{Format, StoreError, drop_vectors, export, join_shards, put_vectors, split, write};
+use crate::store::{
+    Format, StoreError, convert, copy_vectors, drop_vectors, export, join_shards, put_vectors, split, write,
+};
 
 /// Writes a Parquet file with these columns.
 fn foreign(path: &Path, fields: Vec<Field>, columns: Vec<ArrayRef>) {
@@ -250,7 +252,43 @@ fn a_part_that_is_no_shard() {
     assert!(matches!(error, StoreError::Shards { .. }), "{error}");
 }
 
-/// Every variant is expected by name in a test of this room, so that a new one cannot go untested.
+#[test]
+fn a_table_without_sides_cannot_become_a_store() {
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let uris: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    foreign(&bare, vec![Field::new("uri", DataType::Utf8, false)], vec![uris]);
+    let error = convert(&bare, &path).unwrap_err();
+    let StoreError::Foreign { mismatches, .. } = &error else { panic!("{error}") };
+    assert_eq!(mismatches.len(), 1, "{error}");
+    assert!(error.to_string().contains("column `side` (uint8) is missing"), "{error}");
+}
+
+#[test]
+fn a_store_of_other_entities_has_no_vector_to_give() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let other = folder.path().join("other.parquet");
+    let mut pair = GraphPair::default();
+    pair.left.entities.insert("nobody".into());
+    write(&other, &pair, &[]).unwrap();
+    let before = fs::read(&other).unwrap();
+    let error = copy_vectors(&other, "image", &path).unwrap_err();
+    assert!(matches!(&error, StoreError::Unmatched { path, .. } if *path == other), "{error}");
+    assert_eq!(fs::read(&other).unwrap(), before);
+}
+
+#[test]
+fn a_store_without_vectors_has_none_to_export() {
+    let (folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let (store, out) = (Store::open(&path).unwrap(), folder.path().join("out"));
+    for format in [Format::Npy, Format::Csv, Format::Safetensors] {
+        assert!(matches!(export(&store, format, &out), Err(StoreError::NoVectors { .. })));
+    }
+    assert!(!out.exists());
+}
+
 #[test]
 fn a_column_named_like_a_path_leaves_the_folder_alone() {
     let (folder, path) = temporary();
@@ -267,6 +305,7 @@ fn a_column_named_like_a_path_leaves_the_folder_alone() {
     assert!(!folder.path().join("image.npy").exists());
 }
 
+/// Every variant is expected by name in a test of this room, so that a new one cannot go untested.
 #[test]
 fn every_way_of_being_wrong_has_a_test() {
     let (_, replace) = include_str!("../replace.rs").split_once("#[cfg(test)]").unwrap();
