@@ -48,7 +48,9 @@ fn golden_distillation() {
         let [left, right] = sides(&figures, &figures.get("teacher"));
         let (teacher, masks) = (Similarities::of_block(&left, &right), masks(&figures));
         let cosines = Similarities::of_block(&students[0].detach(), &students[1].detach());
-        let (loss, gradient) = Teacher::new(&teacher, &masks, 4.0).distil(&cosines, reduction);
+        // The shipped figures leave the temperature to their description.
+        let tau = if figures.has("tau") { figures.get("tau").double_value(&[]) } else { 4.0 };
+        let (loss, gradient) = Teacher::new(&teacher, &masks, tau).distil(&cosines, reduction);
         // The recorded value holds the weight λ = 0.1 once.
         figures.assert_value("loss", &(loss.squeeze() * 0.1));
         pull(&gradient.map(|gradient| gradient * 0.1), &students);
