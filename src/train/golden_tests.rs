@@ -345,7 +345,7 @@ const PARTS: [(&str, fn(&EpochLosses) -> f64); 2] =
     [("total", |loss| loss.total), ("estimator", |loss| loss.estimator)];
 
 fn links_of(trainer: &Trainer, list: &mut TrainingList, epoch: u64) -> Vec<[u32; 2]> {
-    list.at(epoch, || trainer.model.joint(&every_entity(trainer))).to_vec()
+    list.at(epoch, |_| {}, || trainer.model.joint(&every_entity(trainer))).to_vec()
 }
 
 fn every_entity(trainer: &Trainer) -> Tensor {
