@@ -167,10 +167,9 @@ impl<'a> Session<'a> {
     }
 
     fn keep_if_best(&mut self, figures: &Directions) -> Result<(), TrainError> {
-        let hits_at_1 = figures.hits_at_1();
-        // Of equally good epochs the last counts: a small validation part is soon full, and training goes on paying.
-        if self.state.best.is_none_or(|best| hits_at_1 >= best.hits_at_1) {
-            self.state.best = Some(Best { epochs: self.state.epochs, hits_at_1 });
+        let (figures, protocol) = (figures.mean(), self.config.train.protocol);
+        if self.state.best.is_none_or(|best| protocol.prefers(&figures, &best.figures)) {
+            self.state.best = Some(Best { epochs: self.state.epochs, figures });
             self.save("best")?;
         }
         Ok(())
