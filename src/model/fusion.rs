@@ -93,10 +93,10 @@ impl Fusion {
         self.members.mv(&self.shares())
     }
 
-    /// 1 for each combination that is kept, else 0, `[C]`.
+    /// Whether each combination is kept, `[C]`.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> Tensor {
-        self.shares().gt(0.0).to_kind(Kind::Int64)
+        self.shares().gt(0.0)
     }
 
     /// Shares of the combinations, 0 for those that are not kept, `[C]`.

@@ -211,7 +211,7 @@ impl Humea {
         }
     }
 
-    /// 1 for each combination of the fusion that is kept, else 0, `[C]`.
+    /// Whether each combination of the fusion is kept, `[C]`.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> Tensor {
         self.fusion.kept()

@@ -221,39 +221,50 @@ struct Course<'a> {
     trainer: Trainer,
     list: TrainingList,
     losses: Vec<EpochLosses>,
-    attempt: u64,
+    /// For each epoch what its rounding errors are drawn with; 0, and nothing, leave them as they are.
+    draws: Vec<u64>,
 }
 
 impl<'a> Course<'a> {
-    fn new(recording: &'a Recording, run: &'a str, attempt: u64) -> Self {
+    fn new(recording: &'a Recording, run: &'a str, draws: Vec<u64>) -> Self {
         let (trainer, list) = (recording.trainer(run), recording.list(run));
-        Self { recording, run, trainer, list, losses: Vec::new(), attempt }
+        Self { recording, run, trainer, list, losses: Vec::new(), draws }
     }
 
     /// The run, once it is as `accept` wants it.
     ///
     /// The gradient in the weight of a combination that is not kept, or whose only modality is ablated, is 0 but for
-    /// rounding, which AdamW scales up to whole steps: which combinations are kept next is chance, in the record too. So
-    /// these gradients are rounded otherwise until the course is the recorded one.
+    /// rounding, which `AdamW` scales up to whole steps: which combinations are kept next is chance, in the record too. So
+    /// these gradients are rounded otherwise, from shortly before the first difference on, until the course is the recorded
+    /// one.
     fn like_recorded(recording: &'a Recording, run: &'a str, accept: impl Fn(&mut Self) -> Result<(), String>) -> Self {
-        let mut reason = None;
+        let (mut reason, mut furthest, mut draws) = (None, 0, Vec::new());
         for attempt in 0..ATTEMPTS {
-            let mut course = Self::new(recording, run, attempt);
+            let mut course = Self::new(recording, run, draws.clone());
+            course.draws.truncate((furthest as u64).saturating_sub(1 + attempt % 3) as usize);
+            course.draws.resize(recording.losses(run, "total_loss_per_epoch").len(), attempt);
             match accept(&mut course) {
                 Ok(()) => return course,
                 Err(other) => reason = reason.or(Some(other)),
+            }
+            if course.losses.len() >= furthest {
+                (furthest, draws) = (course.losses.len(), course.draws);
             }
         }
         panic!("{} (and otherwise after {ATTEMPTS} other roundings)", reason.unwrap());
     }
 
     /// Takes the last step of the fusion's parameters again, with other rounding errors where the gradient is nothing else:
-    /// one for all combinations that were not `kept`, one for the others.
-    fn round_otherwise(&self, kept: &Tensor) {
+    /// one for each combination that was `kept`, and one that the others share; in every third draw all share it.
+    fn round_otherwise(&self, kept: &Tensor, draw: u64) {
         let epoch = self.losses.len() as u64;
-        let mut stream = Randomness::Seeded(self.attempt).stream(Purpose::Gating, None, epoch);
-        let drawn = noise::uniform(&mut stream, &[2], 1.0);
-        let errors = (drawn.sign() * (drawn.abs() * 1e3_f64.ln()).exp() * 1e-9).index_select(0, kept);
+        let mut stream = Randomness::Seeded(draw).stream(Purpose::Gating, None, epoch);
+        let combinations = kept.size()[0];
+        let drawn = noise::uniform(&mut stream, &[combinations + 1], 1.0);
+        let errors = drawn.sign() * (drawn.abs() * 1e3_f64.ln()).exp() * 1e-9;
+        let shared = errors.get(combinations);
+        let alone = if draw.is_multiple_of(3) { &kept.zeros_like() } else { kept };
+        let errors = errors.narrow(0, 0, combinations).where_self(alone, &shared);
         let find = |name: &str| self.trainer.model.parameters.iter().find(|(found, _)| *found == name);
         for name in ["fusion.weight", "fusion.projection.bias"] {
             if let Some((_, parameter)) = find(name) {
@@ -290,8 +301,8 @@ impl<'a> Course<'a> {
             let links = links_of(&self.trainer, &mut self.list, epoch as u64);
             let kept = self.trainer.model.kept();
             self.losses.push(self.trainer.epoch(epoch as u64, &links));
-            if self.attempt > 0 {
-                self.round_otherwise(&kept);
+            if self.draws[epoch] > 0 {
+                self.round_otherwise(&kept, self.draws[epoch]);
             }
         }
     }
@@ -340,9 +351,10 @@ const ATTEMPTS: u64 = 400;
 /// A gradient this much smaller than the largest one is a rounding error.
 const ROUNDING: f64 = 1e-6;
 
+type Part = fn(&EpochLosses) -> f64;
+
 /// The losses that were recorded.
-const PARTS: [(&str, fn(&EpochLosses) -> f64); 2] =
-    [("total", |loss| loss.total), ("estimator", |loss| loss.estimator)];
+const PARTS: [(&str, Part); 2] = [("total", |loss| loss.total), ("estimator", |loss| loss.estimator)];
 
 fn links_of(trainer: &Trainer, list: &mut TrainingList, epoch: u64) -> Vec<[u32; 2]> {
     list.at(epoch, |_| {}, || trainer.model.joint(&every_entity(trainer))).to_vec()
