@@ -60,13 +60,37 @@ impl Runs {
         &self.0[run]
     }
 
-    /// The value of an argument of a run; none if it was not given.
-    pub(crate) fn argument(&self, run: &str, name: &str) -> Option<f64> {
+    /// The value of an argument of a run; that of the authors' program where it was not given.
+    pub(crate) fn argument<'a>(&'a self, run: &str, name: &str) -> &'a str {
         let arguments = self.get(run)["args"].as_array().unwrap();
-        let at = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments[at + 1].as_str().unwrap().parse().unwrap())
+        let given = arguments.iter().position(|argument| argument == name);
+        let default = || DEFAULTS.iter().find(|(argument, _)| *argument == name).unwrap().1;
+        given.map_or_else(default, |at| arguments[at + 1].as_str().unwrap())
+    }
+
+    /// The same as a number.
+    pub(crate) fn number(&self, run: &str, name: &str) -> f64 {
+        self.argument(run, name).parse().unwrap()
     }
 }
+
+/// What the authors' program takes where an argument is not given.
+const DEFAULTS: [(&str, &str); 14] = [
+    ("--rate", "0.3"),
+    ("--check_point", "100"),
+    ("--lr", "0.005"),
+    ("--topk", "5"),
+    ("--without", "0"),
+    ("--csls_k", "10"),
+    ("--il_start", "500"),
+    ("--bsize", "7500"),
+    ("--tau_cl", "0.1"),
+    ("--tau_al", "1"),
+    ("--al_loss", "0.1"),
+    ("--cl_loss", "1"),
+    ("--mi_loss", "0.0001"),
+    ("--reduction", "mean"),
+];
 
 impl Figures {
     /// Reads `<name>.safetensors`.

@@ -54,7 +54,7 @@ pub struct Graph {
     pub labels: Vec<Option<Box<str>>>,
     /// Relation identifiers, in order of first appearance in the source.
     pub relations: Names,
-    /// Edges in source order, duplicates already dropped by the source.
+    /// Edges in source order; most sources drop repeated ones.
     pub triples: Vec<Triple>,
     /// Attribute identifiers, in order of first appearance in the source.
     pub attributes: Names,

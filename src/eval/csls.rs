@@ -119,3 +119,23 @@ fn hubness(left: &Tensor, right: &Tensor, k: usize, kept: Option<&Tensor>) -> Re
     let columns = best.unwrap_or_else(|| Tensor::zeros([1, m], (Kind::Float, left.device())));
     Ok([Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{Figures, family};
+    use crate::loss::similarity::normalise;
+
+    #[test]
+    fn golden_distances() {
+        for name in family("csls_k") {
+            let figures = Figures::read(&name);
+            let k = name["csls_k".len()..].parse().unwrap();
+            let [left, right] = ["left", "right"].map(|side| normalise(&figures.get(side)));
+            let scores = Scores::new(&left, &right, Some(k)).unwrap();
+            let blocks: Vec<_> = scores.blocks().map(|block| scores.block(block, None).unwrap()).collect();
+            // Published: one minus the same of 1 − (2 − 2·cos), which is twice the score.
+            figures.assert_value("distance", &(1.0 - Tensor::cat(&blocks, 0) * 2.0));
+        }
+    }
+}

@@ -42,9 +42,21 @@ pub struct Directions {
 }
 
 impl Directions {
+    /// The mean of both directions, which is what the authors' program reports.
+    pub fn mean(&self) -> Figures {
+        let of = |figure: fn(&Figures) -> f64| f64::midpoint(figure(&self.left_to_right), figure(&self.right_to_left));
+        Figures {
+            hits_at_1: of(|f| f.hits_at_1),
+            hits_at_5: of(|f| f.hits_at_5),
+            hits_at_10: of(|f| f.hits_at_10),
+            mr: of(|f| f.mr),
+            mrr: of(|f| f.mrr),
+        }
+    }
+
     /// Hits@1, the mean of both directions.
     pub fn hits_at_1(&self) -> f64 {
-        f64::midpoint(self.left_to_right.hits_at_1, self.right_to_left.hits_at_1)
+        self.mean().hits_at_1
     }
 }
 
@@ -58,5 +70,8 @@ mod tests {
         let expected = Figures { hits_at_1: 0.25, hits_at_5: 0.75, hits_at_10: 1.0, mr: 4.5, mrr: 0.45 };
         assert_eq!(figures, expected);
         assert_eq!(Figures::of(&[]), Figures::default());
+        let both = Directions { left_to_right: figures, right_to_left: Figures::of(&[1.0]) };
+        let mean = Figures { hits_at_1: 0.625, hits_at_5: 0.875, hits_at_10: 1.0, mr: 2.75, mrr: 0.725 };
+        assert_eq!(both.mean(), mean);
     }
 }

@@ -11,25 +11,27 @@ use crate::transfer;
 pub(super) struct Width {
     /// At most so many columns.
     pub(super) columns: usize,
-    /// Exactly so many, the surplus ones empty.
+    /// As published: exactly so many, the surplus ones empty, and of equally frequent names the one that comes first in
+    /// the source before the others. Otherwise that of the first entity, whatever the order of the source's lines.
     pub(super) padded: bool,
 }
 
 /// Counts of the most frequent relations, +1 for the head and +1 for the tail of each triple; `None` without triples.
 pub(super) fn relations(structure: &Structure, width: Width, device: Device) -> Option<BagFeatures> {
-    let columns = most_frequent(structure.triples.iter().map(|triple| triple[1]), structure.relations.len());
+    let columns = most_frequent(structure.triples.iter().map(|triple| triple[1]), structure.relations.len(), width);
     let mentions = structure.triples.iter().flat_map(|&[head, relation, tail]| [[head, relation], [tail, relation]]);
     bag(structure.entities, mentions, &columns, width, |count| count, device)
 }
 
 /// 1 for each of the most frequent attributes an entity has; `None` without attributes.
 pub(super) fn attributes(structure: &Structure, width: Width, device: Device) -> Option<BagFeatures> {
-    let columns = most_frequent(structure.mentions.iter().map(|mention| mention[1]), structure.attributes.len());
+    let columns = most_frequent(structure.mentions.iter().map(|mention| mention[1]), structure.attributes.len(), width);
     bag(structure.entities, structure.mentions.iter().copied(), &columns, width, |_| 1.0, device)
 }
 
-/// The column of each number: the most frequent first, ties in order of first appearance.
-fn most_frequent(numbers: impl Iterator<Item = u32>, count: usize) -> Vec<usize> {
+/// The column of each number: the most frequent first, ties in order of first appearance. Numbers count the names in the
+/// source's order, `numbers` come entity by entity.
+fn most_frequent(numbers: impl Iterator<Item = u32>, count: usize, width: Width) -> Vec<usize> {
     let mut seen = vec![(0_usize, usize::MAX); count];
     for (position, number) in numbers.enumerate() {
         let (times, first) = &mut seen[number as usize];
@@ -37,7 +39,8 @@ fn most_frequent(numbers: impl Iterator<Item = u32>, count: usize) -> Vec<usize>
         *first = (*first).min(position);
     }
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|&number| (std::cmp::Reverse(seen[number].0), seen[number].1));
+    let first = |number: usize| if width.padded { number } else { seen[number].1 };
+    order.sort_by_key(|&number| (std::cmp::Reverse(seen[number].0), first(number)));
     let mut columns = vec![0; count];
     for (column, number) in order.into_iter().enumerate() {
         columns[number] = column;
@@ -113,6 +116,13 @@ mod tests {
         let width = Width { columns: 4, padded: false };
         let bag = relations(&structure(), width, Device::Cpu).unwrap();
         assert_eq!(dense(&bag), [[2.0, 0.0, 1.0], [1.0, 0.0, 1.0], [1.0, 2.0, 0.0]]);
+    }
+
+    #[test]
+    fn ties_are_broken_by_the_entities_or_as_published_by_the_source() {
+        let tied = Structure { triples: vec![[0, 2, 1], [0, 1, 1], [2, 0, 2]], ..structure() };
+        let row = |padded| dense(&relations(&tied, Width { columns: 3, padded }, Device::Cpu).unwrap()).swap_remove(2);
+        assert_eq!((row(false), row(true)), (vec![0.0, 0.0, 2.0], vec![2.0, 0.0, 0.0]));
     }
 
     #[test]

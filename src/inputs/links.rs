@@ -149,9 +149,6 @@ fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
     let rows = header.split_once("'shape':(").and_then(|(_, shape)| shape.split_once(",2)")).map(|(rows, _)| rows);
     let rows: usize =
         rows.and_then(|rows| rows.parse().ok()).ok_or_else(|| format!("not of shape (n, 2): {header}"))?;
-    if header.contains("'fortran_order':True") {
-        return Err("in Fortran order; save it with numpy.ascontiguousarray".to_owned());
-    }
     let kind = ["<i4", "<u4", "<i8", "<u8"].into_iter().find(|kind| header.contains(&format!("'descr':'{kind}'")));
     let size = match kind {
         Some("<i4" | "<u4") => 4,
@@ -159,6 +156,11 @@ fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
         None => return Err(format!("not whole numbers of 4 or 8 bytes: {header}")),
     };
     let data = rows.checked_mul(2 * size).and_then(|end| data.get(..end)).ok_or_else(cut)?;
+    // In Fortran order, as NumPy saves a transposed array, one column follows the other.
+    if header.contains("'fortran_order':True") {
+        let (left, right) = data.split_at(rows * size);
+        return left.chunks_exact(size).zip(right.chunks_exact(size)).map(|(l, r)| Ok([id(l)?, id(r)?])).collect();
+    }
     data.chunks_exact(2 * size).map(|pair| Ok([id(&pair[..size])?, id(&pair[size..])?])).collect()
 }
 
@@ -192,7 +194,10 @@ mod tests {
     }
 
     fn npy_file(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        numpy_file(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"), data)
+    }
+
+    fn numpy_file(header: &str, data: &[u8]) -> Vec<u8> {
         [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
     }
 
@@ -243,6 +248,9 @@ mod tests {
         assert_eq!(read_as("l.npy", &npy_file("<i8", "(2, 2)", &ids)).unwrap(), [[3, 103], [4, 104]]);
         let ids: Vec<u8> = [3_i32, 103].into_iter().flat_map(i32::to_le_bytes).collect();
         assert_eq!(read_as("l.npy", &npy_file("<i4", "(1, 2)", &ids)).unwrap(), [[3, 103]]);
+        let columns: Vec<u8> = [3_i64, 4, 103, 104].into_iter().flat_map(i64::to_le_bytes).collect();
+        let transposed = numpy_file("{'descr': '<i8', 'fortran_order': True, 'shape': (2, 2), }\n", &columns);
+        assert_eq!(read_as("l.npy", &transposed).unwrap(), [[3, 103], [4, 104]]);
     }
 
     #[test]

@@ -91,12 +91,22 @@ impl Fusion {
 
     /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0.
     pub fn weights(&self) -> Tensor {
+        self.members.mv(&self.shares())
+    }
+
+    /// Whether each combination is kept, `[C]`.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Tensor {
+        self.shares().gt(0.0)
+    }
+
+    /// Shares of the combinations, 0 for those that are not kept, `[C]`.
+    fn shares(&self) -> Tensor {
         let logits = match &self.logits {
             Logits::Direct(weight) => weight.shallow_clone(),
             Logits::Query { query, weight, bias } => weight.mv(query) + bias,
         };
-        let shares = logits.softmax(0, Kind::Float);
-        self.members.mv(&self.keep_top(&shares))
+        self.keep_top(&logits.softmax(0, Kind::Float))
     }
 
     fn keep_top(&self, shares: &Tensor) -> Tensor {

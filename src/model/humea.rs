@@ -227,6 +227,12 @@ impl Humea {
         }
     }
 
+    /// Whether each combination of the fusion is kept, `[C]`.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Tensor {
+        self.fusion.kept()
+    }
+
     /// The fusion's weight of each modality; 0 for an absent one.
     pub fn fusion_weights(&self) -> PerModality<f64> {
         let mut all = PerModality::from_fn(|_| 0.0);

@@ -40,8 +40,8 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
     take("encoder.joint.combo_gate_query", "fusion.query", &same);
     take("encoder.joint.combo_proj.weight", "fusion.projection.weight", &same);
     take("encoder.joint.combo_proj.bias", "fusion.projection.bias", &same);
-    take("contrastive_weights.log_vars", "uncertainty.contrastive", &same);
-    take("distillation_weights.log_vars", "uncertainty.distillation", &same);
+    take("contrastive_weights.log_vars", "uncertainty.contrastive", &in_our_order);
+    take("distillation_weights.log_vars", "uncertainty.distillation", &in_our_order);
     for (modality, [adaptor, estimator]) in PARTS {
         for (part, name) in [("w_gate", "gate"), ("w_noise", "gate_noise")] {
             take(&format!("encoder.{adaptor}.{part}"), &format!("experts.{modality}.{name}"), &same);
@@ -69,6 +69,22 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
     ours
 }
 
+/// Log-variances, one for each modality, from the order in which the published implementation lists its losses.
+fn in_our_order(log_variances: &Tensor) -> Tensor {
+    let places = Modality::ALL.map(|modality| LOSSES.iter().position(|m| *m == modality).unwrap_or_default() as i64);
+    log_variances.index_select(0, &Tensor::from_slice(&places).to_device(log_variances.device()))
+}
+
+/// The modalities as the published implementation lists their losses; everywhere else it has our order.
+const LOSSES: [Modality; 6] = [
+    Modality::Graph,
+    Modality::Relation,
+    Modality::Attribute,
+    Modality::AttributeText,
+    Modality::RelationText,
+    Modality::Image,
+];
+
 /// What the published implementation calls each modality's experts and estimator.
 const PARTS: [(Modality, [&str; 2]); 5] = [
     (Modality::Image, ["img_fc", "img"]),
@@ -77,3 +93,20 @@ const PARTS: [(Modality, [&str; 2]); 5] = [
     (Modality::Attribute, ["att_fc", "att"]),
     (Modality::AttributeText, ["att_txt_fc", "att_text"]),
 ];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+    use super::*;
+
+    #[test]
+    fn each_log_variance_comes_to_its_modality() {
+        let published = BTreeMap::from([(
+            "contrastive_weights.log_vars".to_owned(),
+            Tensor::from_slice(&LOSSES.map(|modality| modality as i64)),
+        )]);
+        let ours = rename(&published).remove("uncertainty.contrastive").unwrap();
+        assert_eq!(Vec::<i64>::try_from(ours).unwrap(), Modality::ALL.map(|modality| modality as i64));
+    }
+}

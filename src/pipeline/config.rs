@@ -132,11 +132,11 @@ impl From<Rate> for split::Share {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Hits@1, left to right.
+    /// Hits@1, the mean of both directions, as the authors' program reports it; so are the others.
     pub hits_at_1: f64,
-    /// Hits@10, left to right.
+    /// Hits@10.
     pub hits_at_10: f64,
-    /// Mean reciprocal rank, left to right.
+    /// Mean reciprocal rank.
     pub mrr: f64,
     /// Where the figures are published, or `none published`.
     pub source: String,

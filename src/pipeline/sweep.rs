@@ -338,7 +338,7 @@ fn row(variant: &Variant) -> Row {
         folder: folder.display().to_string(),
     };
     if let Some(summary) = stages::finished(config, folder).then(|| stages::result(folder)).flatten() {
-        let figures = summary.result().test.left_to_right;
+        let figures = summary.result().test.mean();
         (row.hits_at_1, row.hits_at_10, row.mrr) = (figures.hits_at_1, figures.hits_at_10, figures.mrr);
         (row.state, row.seconds) = ("finished".to_owned(), summary.seconds);
     }

@@ -14,11 +14,11 @@ pub struct Row {
     pub state: String,
     /// How the epoch was chosen.
     pub protocol: String,
-    /// Hits@1, left to right.
+    /// Hits@1, the mean of both directions, like what is published; so are the others.
     pub hits_at_1: f64,
-    /// Hits@10, left to right.
+    /// Hits@10.
     pub hits_at_10: f64,
-    /// Mean reciprocal rank, left to right.
+    /// Mean reciprocal rank.
     pub mrr: f64,
     /// Published Hits@1.
     pub published: f64,

@@ -14,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
 use super::run_folder::replace_file_with;
+use crate::eval::Figures;
 use crate::inputs::links::Link;
 
 /// Where a run stands.
@@ -32,8 +33,8 @@ pub struct State {
 pub struct Best {
     /// Epochs done at that evaluation.
     pub epochs: usize,
-    /// Hits@1, the mean of both directions; the figure that chooses.
-    pub hits_at_1: f64,
+    /// Its figures, the means of both directions; one of them chooses.
+    pub figures: Figures,
 }
 
 /// A checkpoint in memory.
@@ -220,7 +221,9 @@ mod tests {
             ("b".to_owned(), Tensor::from_slice(&[7_i64])),
             ("empty".to_owned(), Tensor::zeros([0, 4], (Kind::Float, Device::Cpu))),
         ];
-        let best = Some(Best { epochs: 10, hits_at_1: 0.5 });
+        // Read with less care, this number changes its last bit.
+        let figures = Figures { mrr: 0.202_594_533_562_660_22, ..Figures::default() };
+        let best = Some(Best { epochs: 10, figures });
         let saved = Checkpoint {
             state: State { epochs: 12, best, seconds: 1.5 },
             training: vec![[1, 70_000], [2, 3]],

@@ -61,15 +61,27 @@ impl TrainingList {
         Self { config, current: links.clone(), plain: links }
     }
 
-    /// The links of `epoch`; `joint` gives the joint embedding of all entities, asked for only when the list is due.
-    pub fn at(&mut self, epoch: u64, joint: impl FnOnce() -> Tensor) -> &[[u32; 2]] {
+    /// The links of `epoch`. Only when the list is due, `shuffle` orders the plain links and `joint` gives the joint
+    /// embedding of all entities.
+    pub fn at(
+        &mut self,
+        epoch: u64,
+        shuffle: impl FnOnce(&mut [[u32; 2]]),
+        joint: impl FnOnce() -> Tensor,
+    ) -> &[[u32; 2]] {
         if let Some(count) = self.config.due(epoch) {
-            self.current = match count {
-                0 => self.plain.clone(),
-                _ => replay(&joint(), &self.plain, count, self.config.replay),
-            };
+            self.current = self.plain.clone();
+            if count > 0 {
+                shuffle(&mut self.current);
+                self.current = replay(&joint(), &self.current, count, self.config.replay);
+            }
         }
         &self.current
+    }
+
+    /// Whether pairs are replayed. The list's order is then part of the curriculum: what looks alike is in one block.
+    pub fn is_replayed(&self) -> bool {
+        self.current != self.plain
     }
 
     /// The list as it stands, for a checkpoint.
@@ -101,8 +113,7 @@ pub fn replay(embedding: &Tensor, links: &[[u32; 2]], count: usize, how: Replay)
         let similarity = unit.index_select(0, &transfer::slice(&rows, unit.device())).mm(&columns);
         for (offset, ranked) in best(&similarity, 2 * count + SKIPPED).into_iter().enumerate() {
             let own = first + offset;
-            list.push(links[own]);
-            list.extend(candidates.pairs(&ranked, rows[offset], own).into_iter().take(count).map(|pair| links[pair]));
+            list.extend(candidates.pairs(links, &ranked, rows[offset], own).into_iter().take(1 + count));
         }
     }
     list
@@ -116,33 +127,33 @@ const SKIPPED: usize = 3;
 
 /// The entities that lead to a training pair.
 struct Candidates {
+    /// Rows of the similarity matrix.
     entities: Vec<i64>,
-    pair_of: Vec<usize>,
+    /// What each is looked up as, and the first pair that has it.
+    found: Vec<(u32, usize)>,
 }
 
 impl Candidates {
     fn new(links: &[[u32; 2]], how: Replay) -> Self {
         // Published: entity j of the matrix is looked up as id j + 1.
         let shift = i64::from(how == Replay::AsPublished);
-        let mut sorted: Vec<(i64, usize)> = links
-            .iter()
-            .enumerate()
-            .flat_map(|(position, link)| link.map(|entity| (i64::from(entity) - shift, position)))
-            .filter(|(entity, _)| *entity >= 0)
-            .collect();
+        let mut sorted: Vec<(u32, usize)> =
+            links.iter().enumerate().flat_map(|(position, link)| link.map(|entity| (entity, position))).collect();
         sorted.sort_unstable();
         sorted.dedup_by_key(|(entity, _)| *entity);
-        let (entities, pair_of) = sorted.into_iter().unzip();
-        Self { entities, pair_of }
+        let rows = sorted.into_iter().map(|(entity, pair)| (i64::from(entity) - shift, (entity, pair)));
+        let (entities, found) = rows.filter(|(row, _)| *row >= 0).unzip();
+        Self { entities, found }
     }
 
-    /// The distinct pairs of the `ranked` candidates, without the row's own entity and the pair itself.
-    fn pairs(&self, ranked: &[i64], row: i64, own: usize) -> Vec<usize> {
-        let mut pairs = Vec::new();
+    /// The pair `own` and those of the `ranked` candidates, without the row's own entity and entities of a pair that is
+    /// there already.
+    fn pairs(&self, links: &[[u32; 2]], ranked: &[i64], row: i64, own: usize) -> Vec<[u32; 2]> {
+        let mut pairs = vec![links[own]];
         for at in ranked.iter().map(|at| *at as usize).filter(|at| self.entities[*at] != row) {
-            let pair = self.pair_of[at];
-            if pair != own && !pairs.contains(&pair) {
-                pairs.push(pair);
+            let (entity, pair) = self.found[at];
+            if !pairs.as_flattened().contains(&entity) {
+                pairs.push(links[pair]);
             }
         }
         pairs
@@ -177,12 +188,35 @@ mod tests {
     }
 
     #[test]
+    fn an_entity_of_two_links_does_not_bring_the_other_one_after_its_own() {
+        let embedding = Tensor::from_slice(&[-1.0_f32, 0.0, 1.0, 0.0, 0.6, 0.8, 0.9, 0.1, 0.1, 0.9]).view([5, 2]);
+        // Entity 3 is nearest to the second link's left one and leads to the first link, but is in the second already.
+        let list = replay(&embedding, &[[0, 3], [1, 3], [2, 4]], 1, Replay::Corrected);
+        assert_eq!(list, [[0, 3], [2, 4], [1, 3], [2, 4], [2, 4], [0, 3]]);
+    }
+
+    #[test]
     fn the_corrected_replay_finds_the_pair_of_the_nearest_entity() {
         let embedding =
             Tensor::from_slice(&[1.0_f32, 0.0, 0.0, 1.0, 0.9, 0.1, 0.1, 0.9, 1.0, 0.1, 0.0, 1.0]).view([6, 2]);
         let links = [[0, 3], [1, 4], [2, 5]];
         let list = replay(&embedding, &links, 1, Replay::Corrected);
         assert_eq!(list, [[0, 3], [1, 4], [1, 4], [2, 5], [2, 5], [1, 4]]);
+    }
+
+    #[test]
+    fn only_a_replayed_list_has_an_order_of_its_own() {
+        let config = CurriculumConfig { replay: Replay::Corrected, epochs: vec![0], pairs: vec![1], until: 2 };
+        let mut list = TrainingList::new(config, vec![[0, 3], [1, 4], [2, 5]]);
+        let mut at = |epoch| {
+            let embedding = || Tensor::eye(6, (tch::Kind::Float, tch::Device::Cpu));
+            let links = list.at(epoch, <[_]>::reverse, embedding).to_vec();
+            (links, list.is_replayed())
+        };
+        let (links, replayed) = at(0);
+        assert!(replayed && links.iter().step_by(2).eq(&[[2, 5], [1, 4], [0, 3]]), "{links:?}");
+        assert_eq!(at(1), (links, true));
+        assert_eq!(at(2), (vec![[0, 3], [1, 4], [2, 5]], false));
     }
 
     #[test]

@@ -77,12 +77,16 @@ impl Learner {
         Ok(estimator_parameters.assign(&initial, path)?)
     }
 
-    /// One epoch over the links.
-    pub(super) fn epoch(&mut self, mut links: Vec<Link>, epoch: usize) -> EpochLoss {
+    /// Shuffles links for an epoch, if they are to be shuffled at all.
+    pub(super) fn shuffle(&self, epoch: usize, links: &mut [Link]) {
         if self.shuffle {
-            self.randomness.shuffle(epoch as u64, &mut links);
+            self.randomness.shuffle(epoch as u64, links);
         }
-        EpochLoss { losses: self.trainer.epoch(epoch as u64, &links) }
+    }
+
+    /// One epoch over the links.
+    pub(super) fn epoch(&mut self, links: &[Link], epoch: usize) -> EpochLoss {
+        EpochLoss { losses: self.trainer.epoch(epoch as u64, links) }
     }
 
     fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {

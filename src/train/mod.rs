@@ -52,7 +52,7 @@ pub struct TrainConfig {
     pub initial: PathBuf,
     /// Weight decay of `AdamW`.
     pub weight_decay: f64,
-    /// Whether the training links are shuffled before each epoch.
+    /// Whether the training links are shuffled before each epoch; while the curriculum replays, only before the list is made.
     pub shuffle_links: bool,
     /// Replay of similar pairs at the start.
     pub curriculum: CurriculumConfig,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::Figures;
+
 /// How the epoch is chosen. Every report names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,13 +52,22 @@ impl Protocol {
         }
     }
 
+    /// Whether an evaluation is better than the best one so far, and so replaces it.
+    pub fn prefers(self, figures: &Figures, best: &Figures) -> bool {
+        match self {
+            // Of equally good epochs the last counts: a small validation part is soon full, and training goes on paying.
+            Self::Validation | Self::Last => figures.hits_at_1 >= best.hits_at_1,
+            Self::BestOnTest => figures.mrr > best.mrr,
+        }
+    }
+
     /// One line for a report.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Validation => "validation (held-out seeds chose the epoch; the test links were read once)",
             Self::Last => "last (the last epoch counts; nothing was chosen)",
             Self::BestOnTest => {
-                "best_on_test (the test links chose the epoch by the mean H@1 of both directions, as published; compare with nothing else)"
+                "best_on_test (the test links chose the epoch by the mean MRR of both directions, as published; compare with nothing else)"
             }
         }
     }
@@ -82,5 +93,13 @@ mod tests {
             assert_eq!(chosen_on_test, protocol == Protocol::BestOnTest);
             assert!(protocol.describe().starts_with(protocol.name()));
         }
+    }
+
+    #[test]
+    fn the_published_protocol_prefers_the_first_epoch_of_the_best_mrr() {
+        let [early, late] =
+            [(0.5, 0.7), (0.6, 0.7)].map(|(hits_at_1, mrr)| Figures { hits_at_1, mrr, ..Figures::default() });
+        assert!(!Protocol::BestOnTest.prefers(&late, &early));
+        assert!(Protocol::Validation.prefers(&late, &early) && Protocol::Validation.prefers(&late, &late));
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         let started = Instant::now();
         let links = self.choose_links()?;
         let count = links.len();
-        let loss = self.learner.epoch(links, self.state.epochs);
+        let loss = self.learner.epoch(&links, self.state.epochs);
         self.state.epochs += 1;
         let seconds = started.elapsed().as_secs_f64();
         self.state.seconds += seconds;
@@ -123,13 +123,17 @@ impl<'a> Session<'a> {
     /// The links of the next epoch: the training list and the pseudo-labels, each made anew where that is due.
     fn choose_links(&mut self) -> Result<Vec<Link>, TrainError> {
         let epochs = self.state.epochs;
-        let mut links = self.training.at(epochs as u64, || self.learner.vectors()).to_vec();
+        let learner = &*self.learner;
+        let shuffle = |links: &mut [Link]| learner.shuffle(epochs, links);
+        let mut links = self.training.at(epochs as u64, shuffle, || learner.vectors()).to_vec();
         if self.config.pseudo_labels.due(epochs) {
-            let vectors = self.learner.vectors();
-            self.pseudo =
-                pseudo_labels::round(&vectors, self.learner.evidence(), &self.unlinked, &self.config.pseudo_labels)?;
+            let (vectors, config) = (learner.vectors(), &self.config.pseudo_labels);
+            self.pseudo = pseudo_labels::round(&vectors, learner.evidence(), &self.unlinked, config)?;
         }
         links.extend(&self.pseudo);
+        if !self.training.is_replayed() {
+            learner.shuffle(epochs, &mut links);
+        }
         Ok(links)
     }
 
@@ -163,10 +167,9 @@ impl<'a> Session<'a> {
     }
 
     fn keep_if_best(&mut self, figures: &Directions) -> Result<(), TrainError> {
-        let hits_at_1 = figures.hits_at_1();
-        // Of equally good epochs the last counts: a small validation part is soon full, and training goes on paying.
-        if self.state.best.is_none_or(|best| hits_at_1 >= best.hits_at_1) {
-            self.state.best = Some(Best { epochs: self.state.epochs, hits_at_1 });
+        let (figures, protocol) = (figures.mean(), self.config.train.protocol);
+        if self.state.best.is_none_or(|best| protocol.prefers(&figures, &best.figures)) {
+            self.state.best = Some(Best { epochs: self.state.epochs, figures });
             self.save("best")?;
         }
         Ok(())

@@ -239,7 +239,9 @@ impl Trainer {
         let factors = weights.each_ref().map(|weight| Some(weight.as_ref()?.factor()));
         let (z, squared) = (z.detach(), squared.detach());
         let sums = Sums::zero(&z);
-        let mut blocks = Blocks { loss: &self.config.loss, z, squared, presence: &gathered.presence, factors, sums };
+        // What experts make of an empty bag is zero at first: it adds nothing to the length of the joint.
+        let presence = &gathered.presence * z.any_dim(2, false);
+        let mut blocks = Blocks { loss: &self.config.loss, z, squared, presence: &presence, factors, sums };
         let [left, right] = [0, 1].map(|side: usize| self.positions(links, side, gathered));
         let count = links.len().div_ceil(self.config.batch_size) as f64;
         for start in (0..links.len()).step_by(self.config.batch_size) {

@@ -1,4 +1,5 @@
-//! A graph while its files are being read: names become numbers, and what was said before is not stored again.
+//! A graph while its files are being read: names become numbers, and what was said before is not stored again unless asked
+//! for.
 
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub(super) struct Growing {
     attributes: Names,
     facts: Set<Fact>,
     tags: Names,
+    /// What was said before and is kept all the same; none if it is not.
+    repeats: Option<(Vec<Triple>, Vec<Fact>)>,
 }
 
 impl Growing {
@@ -37,6 +40,11 @@ impl Growing {
     /// A graph whose entities are all known beforehand.
     pub(super) fn with_entities(name: &str, entities: Names) -> Self {
         Self { name: name.to_owned(), entities, ..Self::default() }
+    }
+
+    /// The same graph, keeping edges and literals as often as they are said.
+    pub(super) fn keeping_repeats(self) -> Self {
+        Self { repeats: Some(<_>::default()), ..self }
     }
 
     /// The number of an entity already seen.
@@ -58,7 +66,12 @@ impl Growing {
     /// Adds an edge between two entities by their numbers.
     pub(super) fn edge(&mut self, head: u32, relation: &str, tail: u32) -> Outcome {
         let relation = number(&mut self.relations, relation);
-        kept(self.triples.insert(Triple { head, relation, tail }))
+        let triple = Triple { head, relation, tail };
+        let new = self.triples.insert(triple);
+        if let Some((triples, _)) = self.repeats.as_mut().filter(|_| !new) {
+            triples.push(triple);
+        }
+        kept(new)
     }
 
     /// Adds a literal of an entity.
@@ -66,7 +79,12 @@ impl Growing {
         let attribute = number(&mut self.attributes, attribute);
         let datatype = literal.datatype.map(|tag| number(&mut self.tags, tag));
         let lang = literal.lang.map(|tag| number(&mut self.tags, tag));
-        kept(self.facts.insert(Fact { entity, attribute, value: literal.value.into(), datatype, lang }))
+        let fact = Fact { entity, attribute, value: literal.value.into(), datatype, lang };
+        if let Some((_, facts)) = self.repeats.as_mut().filter(|_| self.facts.contains(&fact)) {
+            facts.push(fact);
+            return Outcome::Repeated;
+        }
+        kept(self.facts.insert(fact))
     }
 
     /// The graph with its entities in the byte order of their identifiers, so that nothing about the order of the
@@ -93,15 +111,16 @@ impl Growing {
     /// The graph with its entities in the order in which they were added.
     pub(super) fn in_order(self) -> Result<Graph, SourceError> {
         fits(&self.name, "entities", self.entities.len())?;
-        fits(&self.name, "triples", self.triples.len())?;
+        let (triples, facts) = self.repeats.unwrap_or_default();
+        fits(&self.name, "triples", self.triples.len() + triples.len())?;
         Ok(Graph {
             name: self.name,
             entities: self.entities,
             labels: Vec::new(),
             relations: self.relations,
-            triples: self.triples.into_iter().collect(),
+            triples: self.triples.into_iter().chain(triples).collect(),
             attributes: self.attributes,
-            facts: self.facts.into_iter().collect(),
+            facts: self.facts.into_iter().chain(facts).collect(),
             tags: self.tags,
         })
     }
@@ -149,6 +168,18 @@ mod tests {
         assert_eq!(graph.entities.iter().map(|uri| &**uri).collect::<Vec<_>>(), ["apple", "zebra"]);
         assert_eq!(graph.triples, [Triple { head: 1, relation: 0, tail: 0 }]);
         assert_eq!(graph.facts[0].entity, 1);
+    }
+
+    #[test]
+    fn repeats_are_kept_where_asked_for() {
+        let mut growing = Growing::new("G").keeping_repeats();
+        for _ in 0..2 {
+            growing.triple("a", "r", "b");
+            growing.fact(0, "height", Literal::plain(""));
+        }
+        assert_eq!(growing.triple("a", "r", "b"), Outcome::Repeated);
+        let graph = growing.in_order().unwrap();
+        assert_eq!((graph.triples.len(), graph.facts.len()), (3, 2));
     }
 
     #[test]

@@ -195,7 +195,8 @@ struct ReadSide {
 
 fn side(name: &str, files: &SideFiles, observer: &dyn Observer) -> Result<ReadSide, SourceError> {
     let (ids, entities, report) = Ids::read(name, &files.entities, observer)?;
-    let mut growing = Growing::with_entities(name, entities);
+    // The published program, whose layout this is, counts a relation or an attribute as often as a file names it.
+    let mut growing = Growing::with_entities(name, entities).keeping_repeats();
     let mut reports = vec![report];
     let mut relations = NamedIds::new();
     if let Some(path) = &files.relations {
