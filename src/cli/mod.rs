@@ -65,6 +65,8 @@ fn exit_codes() -> String {
 /// Parses the command line, runs the subcommand, prints the error chain if it fails.
 #[expect(clippy::print_stderr, reason = "the command line prints errors")]
 pub fn main() -> ExitCode {
+    // `humea inspect … | head` ends quietly once `head` has read enough.
+    sigpipe::reset();
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("HUMEA_LOG", "warn")).init();
     let cli = Cli::parse();
     if interrupt::install(i32::from(exit::code(data_process::fault::Kind::Interrupted))).is_err() {

@@ -14,6 +14,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use data_process::aside;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -263,8 +264,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// # Errors
 /// If `write` fails or the disk refuses; the old file, if any, is then untouched.
 pub fn replace_file_with(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::NamedTempFile::new_in(folder)?.into_temp_path();
+    let temporary = aside::beside(path)?.into_temp_path();
     write(&temporary)?;
     std::fs::File::open(&temporary)?.sync_all()?;
     Ok(temporary.persist(path)?)

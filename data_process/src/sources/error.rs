@@ -87,6 +87,15 @@ pub enum SourceError {
         /// What became of its lines.
         report: FileReport,
     },
+    /// Lines of a published split cannot be read: without them it is another split.
+    #[error(
+        "{}: {} of {} lines cannot be read, and a split must be whole: {}",
+        .report.path.display(), .report.unreadable, .report.lines, .report.examples().collect::<Vec<_>>().join("; ")
+    )]
+    BrokenSplit {
+        /// What became of its lines.
+        report: FileReport,
+    },
     /// A line names an entity that its graph does not have.
     #[error("{path}:{line}: {graph} has no entity {entity}; do these files belong to the same pair of graphs?")]
     UnknownEntity {

@@ -67,7 +67,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn part(&mut self, path: &Path) -> Result<Vec<usize>, SourceError> {
         let mut part = Vec::new();
-        tables::texts(path, &Silent, |line, [l, r]| {
+        let report = tables::texts(path, &Silent, |line, [l, r]| {
             let link = [self.lookup.find(Side::Left, l, path, line)?, self.lookup.find(Side::Right, r, path, line)?];
             let Some(&position) = self.positions.get(&link) else {
                 return Err(SourceError::NotALink { path: path.to_owned(), line, link: format!("{l} and {r}") });
@@ -82,6 +82,9 @@ impl Reading<'_> {
             part.push(position);
             Ok(kept(true))
         })?;
+        if report.unreadable > 0 {
+            return Err(SourceError::BrokenSplit { report });
+        }
         Ok(part)
     }
 }
@@ -179,6 +182,21 @@ mod tests {
         assert!(matches!(refused("a\tx\nq\ty\n"), SourceError::UnknownEntity { line: 2, .. }));
         assert!(matches!(refused("a\tx\na\tx\n"), SourceError::Doubled { line: 2, .. }));
         assert!(matches!(refused("x\ta\n"), SourceError::UnknownEntity { line: 1, .. }));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_not_passed_over() {
+        let uris: Vec<Box<str>> = (0..400).map(|row| format!("e{row}").into()).collect();
+        let links: Vec<[u32; 2]> = (0..200).map(|row| [row, row + 200]).collect();
+        let lines: Vec<String> = links.iter().map(|[left, right]| format!("e{left}\te{right}")).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let split_of = |text: String| {
+            fs::write(file.path(), text).unwrap();
+            read(file.path(), &uris, 200, &links)
+        };
+        assert_eq!(split_of(lines.join("\n")).unwrap().train.len(), 200);
+        let error = split_of(lines.join("\n").replacen('\t', " ", 1)).unwrap_err();
+        assert!(matches!(&error, SourceError::BrokenSplit { report } if report.unreadable == 1), "{error}");
     }
 
     #[test]
