@@ -54,16 +54,16 @@ impl Odds {
 impl Sums {
     /// The sum over both directions of the logarithm of each entity's sum, `[M]`.
     pub fn logs(&self) -> Tensor {
-        self.total(|at| self.0[at].log())
+        total(self.0.each_ref().map(Tensor::log))
     }
 
     /// The sum over both directions of the logarithm of each entity's sum here over that of `other`, `[M]`.
     pub fn log_ratio(&self, other: &Self) -> Tensor {
-        self.total(|at| (&self.0[at] / &other.0[at]).log())
+        total([0, 1].map(|at| (&self.0[at] / &other.0[at]).log()))
     }
+}
 
-    fn total(&self, of: impl Fn(usize) -> Tensor) -> Tensor {
-        let [left, right] = [0, 1].map(|at| of(at).sum_dim_intlist([1_i64].as_slice(), false, None));
-        (left + right).to_kind(Kind::Float)
-    }
+fn total(both: [Tensor; 2]) -> Tensor {
+    let [left, right] = both.map(|one| one.sum_dim_intlist([1_i64].as_slice(), false, None));
+    (left + right).to_kind(Kind::Float)
 }

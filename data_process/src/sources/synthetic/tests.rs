@@ -22,7 +22,7 @@ fn images_are_the_same_in_any_pieces_and_a_store_holds_them() {
     assert_eq!([first, rest].concat(), whole);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("world.parquet");
-    store::write_with(&path, &pair, &[image.clone()], &Origin::default()).unwrap();
+    store::write_with(&path, &pair, std::slice::from_ref(&image), &Origin::default()).unwrap();
     let store = Store::open(&path).unwrap();
     assert!(store.validate().unwrap().is_empty(), "the digest is that of the floats");
     let vectors = store.vectors("image").unwrap();
