@@ -348,8 +348,8 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Roundings that are tried.
-const ATTEMPTS: u64 = 400;
+/// Roundings that are tried: enough for most, and a course that is wrong is told within minutes.
+const ATTEMPTS: u64 = 100;
 
 /// A gradient this much smaller than the largest one is a rounding error.
 const ROUNDING: f64 = 1e-6;
