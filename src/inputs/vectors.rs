@@ -32,7 +32,6 @@ pub(super) fn dense(
 ) -> Result<DenseFeatures, InputsError> {
     let (kind, device) = options;
     let width = column.width();
-    column.prefault();
     let (values, rows) = column.into_static()?;
     let present = mapped::tensor(values, width);
     let absent = absent(&rows, entities);

@@ -56,13 +56,6 @@ impl MappedFloats {
         bytemuck::cast_slice(&self.mapping[self.range.clone()])
     }
 
-    /// Has the kernel make all of them ready at once, reading the file where it must. Where it cannot, every sixteen pages are
-    /// made ready when the first of them is touched, as without this.
-    pub(super) fn prefault(&self) {
-        #[cfg(target_os = "linux")]
-        let _ = self.mapping.advise_range(memmap2::Advice::PopulateRead, self.range.start, self.range.len());
-    }
-
     /// The floats for the rest of the process: the mapping is never undone.
     pub(super) fn into_static(self) -> &'static mut [f32] {
         let mapping: &'static mut MmapMut = Box::leak(Box::new(self.mapping));

@@ -84,16 +84,6 @@ impl Vectors {
         matches!(self.pieces.as_slice(), [Piece { floats: Floats::Mapped(_), .. }])
     }
 
-    /// Says that every float is about to be read: what is mapped is made ready in one go, which takes a third of the time it takes page by
-    /// page. Changes nothing else, and is not worth it where only some rows are wanted.
-    pub fn prefault(&self) {
-        for piece in &self.pieces {
-            if let Floats::Mapped(floats) = &piece.floats {
-                floats.prefault();
-            }
-        }
-    }
-
     /// The matrix in blocks that need no copy, each with the ids of its rows: one block per row group where the file
     /// can be mapped, one in all where it cannot.
     pub fn blocks(&self) -> Result<Vec<Block<'_>>, StoreError> {
