@@ -30,3 +30,20 @@ fn the_texts_are_those_of_the_template_in_either_form() {
     });
     assert_ne!(published["attributes"], sentence["attributes"]);
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let place = tempfile::tempdir().unwrap();
+    let store = place.path().join("pair.parquet");
+    let store = store.to_str().unwrap();
+    stdout(&["--quiet", "prep", "synthetic", "--entities", "100", "--out", store]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_humea"));
+    command
+        .args(["inspect", store, "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
