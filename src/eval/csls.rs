@@ -55,7 +55,7 @@ impl Scores {
         (0..rows).step_by(BLOCK as usize).map(move |start| (start, BLOCK.min(rows - start)))
     }
 
-    /// Scores `[height, m]` of a block, with the evidence between its rows and the right ones.
+    /// Scores `[height, m]` of a block, with the evidence between its rows and the right ones; the caller's own.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -65,7 +65,12 @@ impl Scores {
             None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
         };
         let scores = match &self.hubness {
-            Some([rows, columns]) => cosines * 2.0 - rows.narrow(0, start, height).unsqueeze(1) - columns,
+            Some([rows, columns]) => {
+                let mut scores = cosines * 2.0;
+                scores -= rows.narrow(0, start, height).unsqueeze(1);
+                scores -= columns;
+                scores
+            }
             None => cosines,
         };
         match evidence {

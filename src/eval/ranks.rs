@@ -56,11 +56,11 @@ impl Ranking {
         let mut rows = Vec::new();
         let mut columns = Tensor::zeros([links], (Kind::Double, device));
         for (start, height) in self.scores.blocks() {
-            let scores = self.scores.block((start, height), evidence)?;
+            let mut scores = self.scores.block((start, height), evidence)?;
             // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
             let own = gold.narrow(0, start, height);
             let positions = Tensor::arange_start(start, start + height, (Kind::Int64, device)).unsqueeze(1);
-            let scores = scores.f_scatter(1, &positions, &own.unsqueeze(1))?;
+            let _ = scores.f_scatter_(1, &positions, &own.unsqueeze(1))?;
             rows.push(self.counted(&scores, &own.unsqueeze(1), 1)?);
             columns += self.counted(&scores, &gold, 0)?;
         }
