@@ -71,6 +71,10 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
 
 /// Log-variances, one for each modality, from the order in which the published implementation lists its losses.
 fn in_our_order(log_variances: &Tensor) -> Tensor {
+    // Another number is of no published state: it is refused, with both shapes, where it is assigned.
+    if log_variances.size() != [LOSSES.len() as i64] {
+        return log_variances.shallow_clone();
+    }
     let places = Modality::ALL.map(|modality| LOSSES.iter().position(|m| *m == modality).unwrap_or_default() as i64);
     log_variances.index_select(0, &Tensor::from_slice(&places).to_device(log_variances.device()))
 }
@@ -108,5 +112,12 @@ mod tests {
         )]);
         let ours = rename(&published).remove("uncertainty.contrastive").unwrap();
         assert_eq!(Vec::<i64>::try_from(ours).unwrap(), Modality::ALL.map(|modality| modality as i64));
+    }
+
+    #[test]
+    fn log_variances_of_another_number_keep_it_and_so_are_refused() {
+        let of_three = Tensor::from_slice(&[0.5_f32, 0.25, 0.125]);
+        let published = BTreeMap::from([("contrastive_weights.log_vars".to_owned(), of_three)]);
+        assert_eq!(rename(&published)["uncertainty.contrastive"].size(), [3]);
     }
 }
