@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
+use std::ops::Range;
 
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
@@ -16,9 +17,13 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
 
 use super::levels::{self, RowRun};
+use super::part::read_at;
 use super::{header, vectors::ALIGNMENT};
 
 const MAGIC: &[u8; 4] = b"PAR1";
+
+/// Bytes of a huge page where those of memory are 4 KiB; elsewhere only the size of a write.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Where the bytes of a finished chunk lie.
 #[derive(Clone, Copy, Debug)]
@@ -52,26 +57,10 @@ pub(super) struct Assembly<W> {
 }
 
 impl<W: Write> Assembly<W> {
-    /// Where the first chunk may begin.
-    pub(super) const START: u64 = MAGIC.len() as u64;
-
     /// Begins a file. A vector chunk of more than `page_bytes` is cut into several pages.
     pub(super) fn new(mut out: W, schema: SchemaDescPtr, page_bytes: usize) -> io::Result<Self> {
         out.write_all(MAGIC)?;
-        Ok(Self { out, at: Self::START, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
-    }
-
-    /// Begins a file with the first `length` bytes of another; [`Self::keep`] says which chunks they are.
-    ///
-    /// From their very beginning, because the kernel copies whole pages faster than bytes that lie across two.
-    pub(super) fn like(
-        mut out: W,
-        schema: SchemaDescPtr,
-        page_bytes: usize,
-        (file, length): (&File, u64),
-    ) -> io::Result<Self> {
-        copy_range(file, 0, length, &mut out)?;
-        Ok(Self { out, at: length, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
+        Ok(Self { out, at: MAGIC.len() as u64, schema, page_bytes, groups: Vec::new(), chunks: Vec::new() })
     }
 
     fn next_column(&self) -> Result<ColumnDescPtr, ParquetError> {
@@ -79,9 +68,34 @@ impl<W: Write> Assembly<W> {
         column.cloned().ok_or_else(|| ParquetError::General("more chunks than columns".into()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.at += bytes.len() as u64;
-        self.out.write_all(bytes)
+    /// No write crosses a multiple of [`HUGE_PAGE`] in the file: the kernel then caches it in huge pages, and whoever
+    /// maps it has it at a fraction of the page faults.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(self.room()));
+            self.out.write_all(now)?;
+            self.at += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Bytes to the next multiple of [`HUGE_PAGE`].
+    fn room(&self) -> usize {
+        HUGE_PAGE - self.at as usize % HUGE_PAGE
+    }
+
+    /// Appends bytes of a file. Not within the kernel (`copy_file_range`): that costs twice the time and small pages.
+    fn write_from(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut buffer = vec![0; (range.end - range.start).min(HUGE_PAGE as u64) as usize];
+        let mut from = range.start;
+        while from < range.end {
+            let now = (range.end - from).min(self.room() as u64) as usize;
+            read_at(file, &mut buffer[..now], from)?;
+            self.write(&buffer[..now])?;
+            from += now as u64;
+        }
+        Ok(())
     }
 
     /// Leaves unused bytes so that what comes `lead` bytes from there is on the boundary for floats.
@@ -90,29 +104,23 @@ impl<W: Write> Assembly<W> {
         self.write(&[0; ALIGNMENT][..gap])
     }
 
-    /// Takes over a chunk that [`Self::like`] has copied.
-    pub(super) fn keep(&mut self, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
-        self.record(chunk, chunk.byte_range().0)
-    }
-
     /// Appends a finished chunk, byte for byte.
     pub(super) fn copy(&mut self, from: Bytes<'_>, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
         let (start, length) = chunk.byte_range();
-        self.record(chunk, self.at)?;
+        self.record(chunk)?;
         match from {
             Bytes::Memory(bytes) => {
                 let range = bytes.get(start as usize..(start + length) as usize);
-                self.out.write_all(range.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?)?;
+                self.write(range.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?)?;
             }
-            Bytes::File(file) => copy_range(file, start, length, &mut self.out)?,
+            Bytes::File(file) => self.write_from(file, start..start + length)?,
         }
-        self.at += length;
         Ok(())
     }
 
-    /// Notes a finished chunk that begins at `place` in the new file.
-    fn record(&mut self, chunk: &ColumnChunkMetaData, place: u64) -> Result<(), ParquetError> {
-        let moved = |offset: i64| offset - chunk.byte_range().0 as i64 + place as i64;
+    /// Notes a finished chunk that begins here in the new file.
+    fn record(&mut self, chunk: &ColumnChunkMetaData) -> Result<(), ParquetError> {
+        let moved = |offset: i64| offset - chunk.byte_range().0 as i64 + self.at as i64;
         let mut builder = ColumnChunkMetaData::builder(self.next_column()?)
             .set_compression_codec(chunk.compression_codec())
             .set_encodings_mask(*chunk.encodings_mask())
@@ -184,13 +192,6 @@ impl<W: Write> Assembly<W> {
         self.out.flush()?;
         Ok(self.out)
     }
-}
-
-/// Copies bytes of a file, within the kernel where it can.
-fn copy_range(mut file: &File, start: u64, length: u64, out: &mut impl Write) -> io::Result<()> {
-    file.seek(SeekFrom::Start(start))?;
-    let copied = io::copy(&mut file.take(length), out)?;
-    if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// One page of a vector chunk: what comes before its floats, and how many floats it has.

@@ -30,6 +30,16 @@ impl Mapping {
         unsafe { options.map_copy(file) }.map(Self)
     }
 
+    /// Asks for huge pages: what is then read from the disk is read and mapped two megabytes at a time, where the file
+    /// system can. Everything works without, only slower, so a kernel that refuses is not an error.
+    pub(super) fn in_huge_pages(self) -> Self {
+        #[cfg(target_os = "linux")]
+        if let Err(refused) = self.0.advise(memmap2::Advice::HugePage) {
+            log::debug!("no huge pages for mapped vectors: {refused}");
+        }
+        self
+    }
+
     /// The bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0

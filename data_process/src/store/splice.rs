@@ -1,6 +1,5 @@
-//! Adds and removes vector columns without decoding anything: the chunks that stay are copied byte for byte (by the
-//! kernel, where it can), all at once as far as they keep their place, vector chunks elsewhere to where their floats are
-//! on the boundary again; and the new file takes the old one's name.
+//! Adds and removes vector columns without decoding anything: the chunks that stay are copied byte for byte, vector
+//! chunks to where their floats are on the boundary again; and the new file takes the old one's name.
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,7 +19,7 @@ use super::reader::Store;
 use super::replace::{self, Pending, PendingFolder};
 use super::vectors::floats_at;
 use super::writer::{Layout, check_vectors, chunk_of, encode_error, hashed_meta, key_values, vector_type};
-use super::{ALIGNMENT, NewVectors, StoreError};
+use super::{NewVectors, StoreError};
 use crate::schema;
 
 /// What is to change.
@@ -83,15 +82,11 @@ fn copy_groups<'a>(
     parquet: SchemaDescriptor,
 ) -> Result<Assembly<&'a mut File>, StoreError> {
     let failed = |source| encode_error(&part.path, source);
-    let (mut standing, end) = standing(part, kept)?;
-    let assembly = Assembly::like(out, Arc::new(parquet), change.layout.page_bytes, (&part.file, end));
+    let assembly = Assembly::new(out, Arc::new(parquet), change.layout.page_bytes);
     let mut assembly = assembly.map_err(|source| failed(source.into()))?;
     for (number, (ids, _)) in part.chunks(0).enumerate() {
         for (root, chunk) in chunks(part, number) {
-            if standing > 0 {
-                standing -= 1;
-                assembly.keep(chunk).map_err(failed)?;
-            } else if kept[root] {
+            if kept[root] {
                 copy_chunk(part, part.schema.field(root).name(), &ids, chunk, &mut assembly)?;
             }
         }
@@ -108,23 +103,6 @@ fn chunks(part: &Part, group: usize) -> impl Iterator<Item = (usize, &ColumnChun
     let descriptor = part.footer.file_metadata().schema_descr();
     let chunks = part.footer.row_group(group).columns().iter();
     chunks.enumerate().map(|(leaf, chunk)| (descriptor.get_column_root_idx(leaf), chunk))
-}
-
-/// The first chunks of the file that may stay where they are: how many, and where they end.
-fn standing(part: &Part, kept: &[bool]) -> Result<(usize, u64), StoreError> {
-    let (mut count, mut end) = (0, Assembly::<&mut File>::START);
-    let Some((ids, _)) = part.chunks(0).next() else { return Ok((count, end)) };
-    for (root, chunk) in chunks(part, 0) {
-        let (start, length) = chunk.byte_range();
-        let near = start.checked_sub(end).is_some_and(|gap| gap < ALIGNMENT as u64);
-        let floats = floats_at(part, part.schema.field(root).name(), &ids, chunk)?;
-        let aligned = floats.is_none_or(|lead| (start + lead as u64).is_multiple_of(ALIGNMENT as u64));
-        if !(kept[root] && near && aligned) {
-            break;
-        }
-        (count, end) = (count + 1, start + length);
-    }
-    Ok((count, end))
 }
 
 /// Copies the bytes of a chunk; floats that lie together stay, or come to lie, on the boundary.

@@ -204,7 +204,8 @@ pub(super) fn floats_at(
 fn map_chunk(part: &Part, name: &str, chunk: &ColumnChunkMetaData) -> Result<(Mapping, u64), StoreError> {
     let range = range_of(chunk).ok_or_else(|| part.damaged(name, "its bytes lie outside the file"))?;
     let start = range.start;
-    Ok((Mapping::new(&part.file, range).map_err(|source| part.unreadable(source))?, start))
+    let mapping = Mapping::new(&part.file, range).map_err(|source| part.unreadable(source))?;
+    Ok((mapping.in_huge_pages(), start))
 }
 
 /// The first two rungs; none if the chunk is not made of plain pages.
