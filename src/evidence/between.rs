@@ -67,18 +67,18 @@ impl<'a> Between<'a> {
         for values in self.evidence.left.of_entity(self.left[at] as usize) {
             for rule in &self.evidence.rules[values[0].column as usize] {
                 for entry in values {
-                    self.add_value(entry.value * rule.scale, rule, row);
+                    self.add_value(entry.value * rule.scale, values.len(), rule, row);
                 }
             }
             row.settle();
         }
     }
 
-    /// The right entities whose value under a rule agrees with this one.
-    fn add_value(&self, value: f64, rule: &Rule, row: &mut Row) {
+    /// The right entities whose value under a rule agrees with this one of `tries`.
+    fn add_value(&self, value: f64, tries: usize, rule: &Rule, row: &mut Row) {
         let column = &self.evidence.right.columns[rule.right as usize];
         let listed = &self.values[rule.right as usize];
-        for (tolerance, nats) in column.axis.tolerances(value).into_iter().zip(rule.weights(value, column)) {
+        for (tolerance, nats) in column.axis.tolerances(value).into_iter().zip(rule.weights(value, tries, column)) {
             if nats > 0.0 {
                 for (_, place) in &listed[range(listed, value, tolerance, |(other, _)| *other)] {
                     row.at_least(*place, nats);

@@ -26,13 +26,14 @@ pub(super) struct Rule {
 
 impl Rule {
     /// What an agreement with `value` (already scaled) is worth to each degree, in nats: ln(m / u), never negative, and
-    /// never less for agreeing more closely. u is the part of all right values that agree to exactly that degree.
-    pub(super) fn weights(&self, value: f64, right: &Column) -> [f32; DEGREES] {
+    /// never less for agreeing more closely. u is the part of the right entities that agree to exactly that degree with
+    /// one of the `tries` values of the left entity, at most.
+    pub(super) fn weights(&self, value: f64, tries: usize, right: &Column) -> [f32; DEGREES] {
         let mut nearer = 0;
         let mut weights = [0.0_f32; DEGREES];
         for (degree, tolerance) in right.axis.tolerances(value).into_iter().enumerate() {
             let within = right.within(value, tolerance);
-            let by_chance = (within - nearer).max(1) as f64 / right.sorted.len() as f64;
+            let by_chance = ((within - nearer).max(1) * tries) as f64 / right.entities as f64;
             weights[degree] = (self.agree[degree] / by_chance).ln().max(0.0) as f32;
             nearer = within;
         }
@@ -96,7 +97,8 @@ fn rule(seen: &[Seen], to: u32, right: &Column) -> Option<Rule> {
     agree.iter().any(|part| *part > 0.0).then_some(Rule { right: to, scale: best.scale, seeds: seen.len(), agree })
 }
 
-/// How many seeds agree to exactly each degree, and how many would by chance to at least that degree.
+/// How many seeds agree to exactly each degree, and how many would by chance to at least that degree; of a seed's
+/// several values the best count, and so chance has as many tries.
 struct Agreement {
     scale: f64,
     found: [usize; DEGREES],
@@ -111,9 +113,10 @@ impl Agreement {
             if let Some(best) = pairs.filter_map(|(a, b)| degree(right.axis, a, b)).min() {
                 counted.found[best] += 1;
             }
-            let value = values[0].value * scale;
-            for (chance, tolerance) in counted.chance.iter_mut().zip(right.axis.tolerances(value)) {
-                *chance += right.within(value, tolerance) as f64 / right.sorted.len() as f64;
+            for value in values.iter().map(|entry| entry.value * scale) {
+                for (chance, tolerance) in counted.chance.iter_mut().zip(right.axis.tolerances(value)) {
+                    *chance += right.within(value, tolerance) as f64 / right.entities as f64;
+                }
             }
         }
         counted

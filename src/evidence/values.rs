@@ -46,6 +46,8 @@ pub(super) struct Column {
     pub(super) attribute: Box<str>,
     pub(super) axis: Axis,
     pub(super) sorted: Vec<f64>,
+    /// How many entities have any of them.
+    pub(super) entities: usize,
 }
 
 impl Column {
@@ -83,7 +85,7 @@ impl Values {
             for (axis, value) in positions(value) {
                 let column = *numbers.entry((fact.attribute, axis)).or_insert_with(|| {
                     let attribute = graph.attributes[fact.attribute as usize].clone();
-                    columns.push(Column { attribute, axis, sorted: Vec::new() });
+                    columns.push(Column { attribute, axis, sorted: Vec::new(), entities: 0 });
                     columns.len() as u32 - 1
                 });
                 columns[column as usize].sorted.push(value);
@@ -94,6 +96,9 @@ impl Values {
             column.sorted.sort_unstable_by(f64::total_cmp);
         }
         entries.sort_by(|(a, one), (b, other)| (a, one.column).cmp(&(b, other.column)));
+        for of_entity in entries.chunk_by(|(a, one), (b, other)| (a, one.column) == (b, other.column)) {
+            columns[of_entity[0].1.column as usize].entities += 1;
+        }
         let starts =
             (0..=graph.entities.len()).map(|id| entries.partition_point(|(entity, _)| (*entity as usize) < id));
         Self { columns, starts: starts.collect(), entries: entries.into_iter().map(|(_, entry)| entry).collect() }

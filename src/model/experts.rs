@@ -32,6 +32,8 @@ pub struct Rows {
     parts: Vec<Part>,
     /// Row of each wanted entity in the concatenated parts; `None` if they are in order already.
     order: Option<Tensor>,
+    /// `[n, 1]`, 0 for entities masked out of the modality, whose embedding is zero whatever the experts' shifts.
+    mask: Option<Tensor>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Rows {
                 vec![Part::Sparse(Sparse::new(offsets, columns, values, bag.width))]
             }
         };
-        Self { parts, order: None }
+        Self { parts, order: None, mask: None }
     }
 
     /// The entities `ids` `[n]` (int64), in that order. Rows are copied only if they are less than half of all.
@@ -65,7 +67,8 @@ impl Rows {
                 let (offsets, picked) = gather_runs(&bag.offsets, ids);
                 let columns = bag.columns.index_select(0, &picked);
                 let values = bag.values.index_select(0, &picked);
-                Self { parts: vec![Part::Sparse(Sparse::new(offsets, columns, values, bag.width))], order: None }
+                let parts = vec![Part::Sparse(Sparse::new(offsets, columns, values, bag.width))];
+                Self { parts, order: None, mask: None }
             }
         }
     }
@@ -159,12 +162,13 @@ fn dense_slots(dense: &DenseFeatures, entities: i64) -> Tensor {
 
 fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
     let slots = dense_slots(dense, entities).index_select(0, ids);
+    let mask = dense.mask.as_ref().map(|mask| mask.index_select(0, ids).unsqueeze(1));
     if ids.size()[0] * 2 >= entities {
         let mut parts = dense_parts(dense);
         parts.push(Part::Nothing(1));
-        return Rows { parts, order: Some(slots) };
+        return Rows { parts, order: Some(slots), mask };
     }
-    Rows { parts: vec![Part::Dense(Factor::new(&gathered(dense, &slots)), None)], order: None }
+    Rows { parts: vec![Part::Dense(Factor::new(&gathered(dense, &slots)), None)], order: None, mask }
 }
 
 /// The rows of `slots` `[n]`, normalised, as one `[n, d]`.
@@ -252,7 +256,7 @@ impl Experts {
         let gates = self.gates(&products.gates, noise);
         let outputs = products.outputs.view([-1, count, dim]);
         let mixed = gates.unsqueeze(1).bmm(&outputs).squeeze_dim(1) - gates.mm(&products.offsets);
-        (mixed, products)
+        (rows.mask.as_ref().map_or_else(|| mixed.shallow_clone(), |mask| &mixed * mask), products)
     }
 
     fn products(&self, rows: &Rows, noisy: bool) -> Products {

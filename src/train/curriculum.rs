@@ -40,8 +40,8 @@ impl CurriculumConfig {
         if self.replay == Replay::Off {
             return None;
         }
-        if epoch == self.until {
-            return Some(0);
+        if epoch >= self.until {
+            return (epoch == self.until).then_some(0);
         }
         self.epochs.iter().position(|at| *at == epoch).and_then(|at| self.pairs.get(at).copied())
     }
