@@ -20,10 +20,13 @@ pub(crate) struct Scores {
     left: Tensor,
     /// `[d, m]`.
     right: Tensor,
-    /// `[n]` and `[m]`, hubness of the left and of the right rows; none without CSLS.
-    hubness: Option<[Tensor; 2]>,
     /// `[n, m]` cosines, if they are few enough.
     kept: Option<Tensor>,
+    /// `[min(n, m)]`, the cosine of each left row with the right one of the same place: not computed by itself, because a
+    /// rival with the very same vector must come to the same number.
+    own: Tensor,
+    /// `[n]` and `[m]`, hubness of the left and of the right rows; none without CSLS.
+    hubness: Option<[Tensor; 2]>,
 }
 
 impl Scores {
@@ -33,15 +36,30 @@ impl Scores {
     /// If libtorch refuses, for instance for want of memory.
     pub(crate) fn new(left: &Tensor, right: &Tensor, k: Option<usize>) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let mut scores = Self { left: left.detach(), right: right.detach().tr(), hubness: None, kept: None };
-        let (n, m) = (left.size()[0], right.size()[0]);
-        if let Some(k) = k.filter(|_| n > 0) {
-            if n * m * 4 <= KEPT {
-                scores.kept = Some(Tensor::f_empty([n, m], (left.kind(), left.device()))?);
+        let (n, m, options) = (left.size()[0], right.size()[0], (left.kind(), left.device()));
+        let kept = if n * m * 4 <= KEPT { Some(Tensor::f_empty([n, m], options)?) } else { None };
+        let own = Tensor::empty([n.min(m)], options);
+        let mut scores = Self { left: left.detach(), right: right.detach().tr(), kept, own, hubness: None };
+        let mut hubs = k.map(|k| Hubs { k: k.max(1) as i64, rows: Vec::new(), columns: None });
+        for (start, height) in scores.blocks() {
+            let cosines = scores.first_cosines((start, height))?;
+            let own = cosines.diagonal(start, 0, 1);
+            scores.own.narrow(0, start.min(m), own.size()[0]).copy_(&own);
+            if let Some(hubs) = &mut hubs {
+                hubs.see(&cosines)?;
             }
-            scores.hubness = Some(hubness(&scores.left, &scores.right, k, scores.kept.as_ref())?);
         }
+        scores.hubness = hubs.filter(|_| n > 0).map(Hubs::means).transpose()?;
         Ok(scores)
+    }
+
+    /// The cosines `[height, m]` of a block with all right rows, left in their place if they are kept.
+    fn first_cosines(&self, (start, height): (i64, i64)) -> Result<Tensor, TchError> {
+        let block = self.left.narrow(0, start, height);
+        match &self.kept {
+            Some(kept) => block.f_mm_out(&kept.narrow(0, start, height), &self.right),
+            None => block.f_mm(&self.right),
+        }
     }
 
     /// The left rows `[n, d]`.
@@ -62,7 +80,7 @@ impl Scores {
     pub(crate) fn block(&self, (start, height): (i64, i64), evidence: Option<&Between>) -> Result<Tensor, TchError> {
         let cosines = match &self.kept {
             Some(kept) => kept.narrow(0, start, height),
-            None => self.left.narrow(0, start, height).f_matmul(&self.right)?,
+            None => self.left.narrow(0, start, height).f_mm(&self.right)?,
         };
         let scores = match &self.hubness {
             Some([rows, columns]) => {
@@ -71,12 +89,13 @@ impl Scores {
                 scores -= columns;
                 scores
             }
+            None if self.kept.is_some() => cosines.copy(),
             None => cosines,
         };
-        match evidence {
-            Some(evidence) => evidence.add_to(&scores, start),
-            None => Ok(scores),
+        if let Some(evidence) = evidence {
+            evidence.add_to(&scores, start)?;
         }
+        Ok(scores)
     }
 
     /// `[n]`, the score of each left row with the right one of the same place; n = m.
@@ -84,10 +103,9 @@ impl Scores {
     /// # Errors
     /// If libtorch refuses.
     pub(crate) fn of_links(&self, evidence: Option<&Between>) -> Result<Tensor, TchError> {
-        let cosines = self.left.unsqueeze(1).f_bmm(&self.right.tr().unsqueeze(2))?.f_view([-1])?;
         let scores = match &self.hubness {
-            Some([rows, columns]) => cosines * 2.0 - rows - columns,
-            None => cosines,
+            Some([rows, columns]) => &self.own * 2.0 - rows - columns,
+            None => self.own.copy(),
         };
         match evidence {
             Some(evidence) => scores.f_add(&evidence.of_links(self.left.device())),
@@ -96,33 +114,35 @@ impl Scores {
     }
 }
 
-/// r `[n]` of the left rows `[n, d]` and c `[m]` of the right ones `[d, m]`, n > 0, each of unit length; all cosines are
-/// left in `kept` `[n, m]` if it is given.
-///
-/// # Errors
-/// If libtorch refuses, for instance for want of memory.
-fn hubness(left: &Tensor, right: &Tensor, k: usize, kept: Option<&Tensor>) -> Result<[Tensor; 2], TchError> {
-    let (n, m, k) = (left.size()[0], right.size()[1], k.max(1) as i64);
-    let mut rows = Vec::new();
-    let mut best: Option<Tensor> = None;
-    for start in (0..n).step_by(BLOCK as usize) {
-        let height = BLOCK.min(n - start);
-        let block = left.narrow(0, start, height);
-        let cosines = match kept {
-            Some(kept) => block.f_mm_out(&kept.narrow(0, start, height), right)?,
-            None => block.f_mm(right)?,
-        };
-        let (top, _) = cosines.f_topk(k.min(m), 1, true, false)?;
-        rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
-        let (top, _) = cosines.f_topk(k.min(height), 0, true, false)?;
-        let both = match best {
+/// The cosines of each left and of each right row with its nearest, block by block.
+struct Hubs {
+    k: i64,
+    /// `[height]` each, r of a block's rows.
+    rows: Vec<Tensor>,
+    /// `[k, m]`, the largest cosines of each right row so far.
+    columns: Option<Tensor>,
+}
+
+impl Hubs {
+    /// Takes up a block's cosines `[height, m]`.
+    fn see(&mut self, cosines: &Tensor) -> Result<(), TchError> {
+        let (height, m) = cosines.size2()?;
+        let (top, _) = cosines.f_topk(self.k.min(m), 1, true, false)?;
+        self.rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
+        let (top, _) = cosines.f_topk(self.k.min(height), 0, true, false)?;
+        let both = match self.columns.take() {
             None => top,
             Some(best) => Tensor::f_cat(&[best, top], 0)?,
         };
-        best = Some(both.f_topk(k.min(both.size()[0]), 0, true, false)?.0);
+        self.columns = Some(both.f_topk(self.k.min(both.size()[0]), 0, true, false)?.0);
+        Ok(())
     }
-    let columns = best.unwrap_or_else(|| Tensor::zeros([1, m], (Kind::Float, left.device())));
-    Ok([Tensor::f_cat(&rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
+
+    /// r `[n]` and c `[m]`, at least one block having been seen.
+    fn means(self) -> Result<[Tensor; 2], TchError> {
+        let columns = self.columns.unwrap_or_default();
+        Ok([Tensor::f_cat(&self.rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 //! The score of (i, j) is 2·cos − r(i) − c(j) under CSLS, r and c being the mean cosine to the k nearest of the other side;
 //! without it the cosine alone. Evidence is added to either. Link i's counterpart of left row i is right row i.
 
+use std::collections::HashSet;
+
 use tch::{Kind, TchError, Tensor};
 
 use super::csls::Scores;
 use super::{Directions, EvalConfig, Figures, Ties};
 use crate::evidence::Between;
+use crate::transfer;
 
 /// The rank of each link's counterpart, from 1, in both directions; a half where a realistic rank lies between two.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,16 +33,30 @@ impl Ranks {
 pub struct Ranking {
     scores: Scores,
     ties: Ties,
+    /// Places of left and of right entities that have stood in an earlier link: they are no candidates of their own.
+    again: [Vec<i64>; 2],
 }
 
 impl Ranking {
-    /// Of links given as rows: `left` and `right` are `[n, d]`, of unit length; row i of one belongs to row i of the other.
+    /// Of links between n entities of either side, no entity being in two links: `left` and `right` are `[n, d]`, of unit
+    /// length; row i of one belongs to row i of the other.
     ///
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
     pub fn new(left: &Tensor, right: &Tensor, config: EvalConfig) -> Result<Self, TchError> {
         let scores = Scores::new(left, right, config.csls.then_some(config.csls_k))?;
-        Ok(Self { scores, ties: config.ties })
+        Ok(Self { scores, ties: config.ties, again: [Vec::new(), Vec::new()] })
+    }
+
+    /// The same where an entity may be in several links: its ids on either side, in the links' order.
+    #[must_use]
+    pub fn among(self, sides: [&[u32]; 2]) -> Self {
+        let again = sides.map(|side| {
+            let mut seen = HashSet::new();
+            let places = side.iter().enumerate().filter(|(_, id)| !seen.insert(**id));
+            places.map(|(place, _)| place as i64).collect()
+        });
+        Self { again, ..self }
     }
 
     /// The rank of each link's counterpart; `evidence` is that between the links' entities, in their order.
@@ -56,25 +73,23 @@ impl Ranking {
         let mut rows = Vec::new();
         let mut columns = Tensor::zeros([links], (Kind::Double, device));
         for (start, height) in self.scores.blocks() {
-            let mut scores = self.scores.block((start, height), evidence)?;
-            // The counterpart's own score is put in place, so that it is counted exactly once whatever the rounding.
-            let own = gold.narrow(0, start, height);
-            let positions = Tensor::arange_start(start, start + height, (Kind::Int64, device)).unsqueeze(1);
-            let _ = scores.f_scatter_(1, &positions, &own.unsqueeze(1))?;
-            rows.push(self.counted(&scores, &own.unsqueeze(1), 1)?);
-            columns += self.counted(&scores, &gold, 0)?;
+            let scores = self.scores.block((start, height), evidence)?;
+            let again = self.again[0].iter().filter(|place| (start..start + height).contains(*place));
+            let again: Vec<i64> = again.map(|place| place - start).collect();
+            rows.push(self.counted(&scores, &gold.narrow(0, start, height).unsqueeze(1), 1, &self.again[1])?);
+            columns += self.counted(&scores, &gold, 0, &again)?;
         }
         let ranks = |counted: &Tensor| Vec::try_from(self.ranked(counted));
         Ok(Ranks { left_to_right: ranks(&Tensor::f_cat(&rows, 0)?)?, right_to_left: ranks(&columns)? })
     }
 
-    /// Along `dim`, how many `scores` beat `gold`, equal ones among them as the ties demand.
-    fn counted(&self, scores: &Tensor, gold: &Tensor, dim: i64) -> Result<Tensor, TchError> {
-        let count = |beats: Tensor| beats.f_sum_dim_intlist([dim].as_slice(), false, Kind::Int64);
-        let least = count(scores.f_ge_tensor(gold)?)?.to_kind(Kind::Double);
+    /// Along `dim`, how many `scores` beat `gold`, equal ones among them as the ties demand, without those at the places
+    /// `again`. What is not a number is beaten by everything.
+    fn counted(&self, scores: &Tensor, gold: &Tensor, dim: i64, again: &[i64]) -> Result<Tensor, TchError> {
+        let least = candidates(&scores.f_lt_tensor(gold)?.f_logical_not_()?, dim, again)?;
         match self.ties {
             Ties::Pessimistic => Ok(least),
-            Ties::Realistic => Ok((least + count(scores.f_gt_tensor(gold)?)?) / 2.0),
+            Ties::Realistic => Ok((least + candidates(&scores.f_gt_tensor(gold)?, dim, again)?) / 2.0),
         }
     }
 
@@ -85,6 +100,16 @@ impl Ranking {
             Ties::Realistic => counted + 0.5,
         }
     }
+}
+
+/// How many are true along `dim`, those at the places `again` left out, in double precision.
+fn candidates(beating: &Tensor, dim: i64, again: &[i64]) -> Result<Tensor, TchError> {
+    let count = |beating: &Tensor| beating.f_sum_dim_intlist([dim].as_slice(), false, Kind::Int64);
+    let mut all = count(beating)?;
+    if !again.is_empty() {
+        all -= count(&beating.f_index_select(dim, &transfer::slice(again, beating.device()))?)?;
+    }
+    Ok(all.to_kind(Kind::Double))
 }
 
 #[cfg(test)]
@@ -142,6 +167,44 @@ mod tests {
             a.iter().zip(Vec::<i64>::try_from(b).unwrap()).all(|(a, b)| (a - b as f64).abs() <= 1.0)
         };
         assert!(near(&found.left_to_right, rows) && near(&found.right_to_left, columns));
+    }
+
+    #[test]
+    fn rivals_with_the_very_vector_of_a_counterpart_tie_with_it_wherever_they_stand() {
+        let half = unit(700, 3);
+        let (left, right) = (unit(1400, 4), Tensor::cat(&[&half, &half], 0));
+        for (csls, ties) in [(true, Ties::Pessimistic), (false, Ties::Realistic)] {
+            let found = ranks(&left, &right, EvalConfig { csls, csls_k: 3, ties }).left_to_right;
+            // Each vector stands twice, so that pessimistic ranks are even and realistic ones odd and a half.
+            let step = |rank: &f64| if ties == Ties::Pessimistic { rank % 2.0 } else { (rank - 1.5) % 2.0 };
+            assert!(found.iter().all(|rank| step(rank).abs() < 1e-9), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_entity_of_two_links_is_one_candidate() {
+        let (left, right) = (unit(6, 5), unit(6, 6));
+        let ids = |side: &[i64]| side.iter().map(|id| *id as u32).collect::<Vec<_>>();
+        let (lefts, rights) = ([0_i64, 1, 2, 3, 0, 4, 5], [0_i64, 1, 2, 1, 3, 4, 5]);
+        let row = |all: &Tensor, places: &[i64]| all.index_select(0, &Tensor::from_slice(places));
+        let config = EvalConfig { csls: false, csls_k: 3, ties: Ties::Pessimistic };
+        let ranking = Ranking::new(&row(&left, &lefts), &row(&right, &rights), config).unwrap();
+        let found = ranking.among([&ids(&lefts), &ids(&rights)]).ranks(None).unwrap();
+        let cosines = left.mm(&right.tr());
+        for (link, (l, r)) in lefts.into_iter().zip(rights).enumerate() {
+            let own = cosines.double_value(&[l, r]);
+            let beats = |others: &Tensor| others.ge(own - 1e-7).sum(Kind::Int64).int64_value(&[]) as f64;
+            assert_eq!(found.left_to_right[link], beats(&cosines.get(l)), "link {link}");
+            assert_eq!(found.right_to_left[link], beats(&cosines.select(1, r)), "link {link}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_ranks_last() {
+        let broken = unit(5, 7).index_fill(0, &Tensor::from_slice(&[2_i64]), f64::NAN);
+        let found = ranks(&broken, &unit(5, 7), EvalConfig { csls: false, csls_k: 1, ties: Ties::Pessimistic });
+        assert_eq!(found.left_to_right[2], 5.0);
+        assert!(found.left_to_right.iter().all(|rank| *rank >= 1.0));
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Evidence between some entities of the left graph and some of the right, row by row: O(N) memory.
 
-use std::slice::from_ref;
-
 use tch::{Device, TchError, Tensor};
 
 use super::Evidence;
-use super::rules::Rule;
-use super::values::range;
+use super::rules::{Rule, degree};
+use super::values::{Entry, range};
 use crate::transfer;
 
 /// The evidence between the entities of two lists; a row for each left one, a column for each right one.
@@ -32,11 +30,11 @@ impl<'a> Between<'a> {
         Self { evidence, left, right, values }
     }
 
-    /// Adds the evidence of the rows from `start` on to their scores `[rows, m]`.
+    /// Adds the evidence of the rows from `start` on to their scores `[rows, m]`, in place.
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn add_to(&self, scores: &Tensor, start: i64) -> Result<Tensor, TchError> {
+    pub fn add_to(&self, scores: &Tensor, start: i64) -> Result<(), TchError> {
         let (rows, columns) = scores.size2()?;
         let (mut places, mut nats) = (Vec::new(), Vec::new());
         let mut row = Row::of(self.right.len());
@@ -48,18 +46,37 @@ impl<'a> Between<'a> {
             }
         }
         let (places, nats) = (transfer::slice(&places, scores.device()), transfer::slice(&nats, scores.device()));
-        scores.f_reshape([-1])?.f_index_add(0, &places, &nats)?.f_view([rows, columns])
+        scores.f_view([-1])?.f_index_add_(0, &places, &nats).map(|_| ())
     }
 
     /// `[n]`, the evidence of each link; row i of one list belongs to row i of the other.
     pub fn of_links(&self, device: Device) -> Tensor {
-        let of_link = |(left, right)| {
-            let mut row = Row::of(1);
-            Self::new(self.evidence, from_ref(left), from_ref(right)).add_row(0, &mut row);
-            row.drain().map(|(_, nats)| nats * self.evidence.weight).sum::<f32>()
-        };
-        let each: Vec<f32> = self.left.iter().zip(self.right).map(of_link).collect();
+        let each: Vec<f32> =
+            self.left.iter().zip(self.right).map(|(left, right)| self.of_link(*left, *right)).collect();
         transfer::slice(&each, device)
+    }
+
+    fn of_link(&self, left: u32, right: u32) -> f32 {
+        let right = (right - self.evidence.first_right) as usize;
+        let worth = |values: &[Entry]| {
+            let rules = self.evidence.rules[values[0].column as usize].iter();
+            rules.map(|rule| self.of_values(values, rule, right)).fold(0.0, f32::max)
+        };
+        self.evidence.left.of_entity(left as usize).map(worth).sum::<f32>() * self.evidence.weight
+    }
+
+    /// What some values of a left attribute are worth, under a rule, for a right entity.
+    fn of_values(&self, values: &[Entry], rule: &Rule, right: usize) -> f32 {
+        let column = &self.evidence.right.columns[rule.right as usize];
+        let others = self.evidence.right.of_entity(right).find(|others| others[0].column == rule.right);
+        let mut most = 0.0_f32;
+        for value in values.iter().map(|entry| entry.value * rule.scale) {
+            let worth = rule.weights(value, values.len(), column);
+            for other in others.unwrap_or_default() {
+                most = degree(column.axis, value, other.value).map_or(most, |degree| most.max(worth[degree]));
+            }
+        }
+        most
     }
 
     /// What the left entity at a place of its list has in common with each right one.

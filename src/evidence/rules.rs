@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{Axis, Column, DEGREES, Entry, Values};
+use super::values::{Axis, Column, DEGREES, Entry, Values, range};
 use crate::inputs::links::Link;
 
 /// Seeds that have both attributes: with fewer, nothing is learnt about a pair of attributes.
@@ -44,9 +44,9 @@ impl Rule {
     }
 }
 
-/// To which degree two values agree, if they do.
-fn degree(axis: Axis, value: f64, other: f64) -> Option<usize> {
-    axis.tolerances(value).iter().position(|tolerance| (value - other).abs() <= *tolerance)
+/// To which degree two values agree, if they do: by the very comparisons of [`range`], so that no rounding sets them apart.
+pub(super) fn degree(axis: Axis, value: f64, other: f64) -> Option<usize> {
+    axis.tolerances(value).iter().position(|tolerance| !range(&[other], value, *tolerance, |other| *other).is_empty())
 }
 
 /// The rules of each left column.

@@ -26,7 +26,11 @@ fn recorded(figures: &Figures) -> (Experts, Parameters, Rows) {
     ];
     let values = values.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     parameters.assign(&values, std::path::Path::new("moe_adaptor")).unwrap();
-    (experts, parameters, Rows { parts: vec![Part::Dense(Factor::new(&figures.get("x")), None)], order: None })
+    (
+        experts,
+        parameters,
+        Rows { parts: vec![Part::Dense(Factor::new(&figures.get("x")), None)], order: None, mask: None },
+    )
 }
 
 #[test]
@@ -95,6 +99,34 @@ fn selected_rows_are_the_normalised_rows_of_the_entities_asked_for() {
     }
 }
 
+/// Experts over two columns whose shifts are not zero any more.
+fn moved_experts() -> (Experts, Parameters) {
+    let mut parameters = Parameters::default();
+    let mut stream = crate::noise::Randomness::Seeded(1).stream(crate::noise::Purpose::Parameters, None, 0);
+    let experts = Experts::new(CONFIG, Modality::Image, 2, 3, &mut parameters, &mut stream, Device::Cpu);
+    let _ = experts.shift.detach().fill_(0.5);
+    (experts, parameters)
+}
+
+/// Entity 4 is masked; what the experts subtract from the input would give it an embedding all the same.
+#[test]
+fn a_masked_entity_has_no_embedding_and_pulls_at_nothing() {
+    let mask = Tensor::from_slice(&[1.0_f32, 1.0, 1.0, 1.0, 0.0, 1.0]);
+    let features = Features::Dense(DenseFeatures { mask: Some(mask), ..dense() });
+    let (experts, parameters) = moved_experts();
+    for ids in [vec![4_i64, 1], vec![5, 4, 1, 0]] {
+        let place = ids.iter().position(|id| *id == 4).unwrap() as i64;
+        let rows = Rows::select(&features, &Tensor::from_slice(&ids), 6);
+        let (embedded, products) = experts.forward(&rows, None);
+        assert_eq!(embedded.get(place).abs().max().double_value(&[]), 0.0, "{ids:?}");
+        assert_eq!(embedded.any_dim(1, false).sum(Kind::Int64).int64_value(&[]), ids.len() as i64 - 1);
+        embedded.get(place).sum(Kind::Float).backward();
+        experts.pull(&rows, &products);
+        let gradients = parameters.iter().map(|(_, parameter)| parameter.grad()).filter(Tensor::defined);
+        assert!(gradients.map(|gradient| gradient.abs().max().double_value(&[])).eq([0.0; 3]), "{ids:?}");
+    }
+}
+
 #[test]
 fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
     let bag = super::super::features::BagFeatures {
@@ -123,7 +155,7 @@ fn shared_rows() -> Rows {
 /// `shared_rows` multiplied out, as one dense part.
 fn same_rows_dense() -> Rows {
     let x = shared_rows().times(&Tensor::eye(2, (Kind::Float, Device::Cpu)));
-    Rows { parts: vec![Part::Dense(Factor::new(&x), None)], order: None }
+    Rows { parts: vec![Part::Dense(Factor::new(&x), None)], order: None, mask: None }
 }
 
 fn bag() -> Rows {
@@ -140,10 +172,7 @@ fn bag() -> Rows {
 fn the_pair_s_way_back_gives_what_autograd_gives() {
     for rows in [shared_rows(), same_rows_dense(), bag()] {
         let gradients = |explicit: bool| {
-            let mut parameters = Parameters::default();
-            let mut stream = crate::noise::Randomness::Seeded(1).stream(crate::noise::Purpose::Parameters, None, 0);
-            let experts = Experts::new(CONFIG, Modality::Image, 2, 3, &mut parameters, &mut stream, Device::Cpu);
-            let _ = experts.shift.detach().fill_(0.5);
+            let (experts, _) = moved_experts();
             let cotangent = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([4, 6]);
             if explicit {
                 experts.pull_pair(&rows, (3, 1), &cotangent);
@@ -165,7 +194,8 @@ fn the_pair_s_way_back_gives_what_autograd_gives() {
 fn bfloat16_vectors_give_nearly_the_same_products_and_gradients() {
     let mut stream = crate::noise::Randomness::Seeded(2).stream(crate::noise::Purpose::Parameters, None, 0);
     let [x, weight, gradient] = [[40, 64], [6, 64], [40, 6]].map(|shape| noise::normal(&mut stream, &shape, 1.0));
-    let rows = |kind: Kind| Rows { parts: vec![Part::Dense(Factor::new(&x.to_kind(kind)), None)], order: None };
+    let rows =
+        |kind: Kind| Rows { parts: vec![Part::Dense(Factor::new(&x.to_kind(kind)), None)], order: None, mask: None };
     let of = |kind: Kind| [rows(kind).times(&weight), rows(kind).pull(&gradient)];
     for (rounded, exact) in of(Kind::BFloat16).into_iter().zip(of(Kind::Float)) {
         assert_eq!(rounded.kind(), Kind::Float);

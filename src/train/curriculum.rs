@@ -224,5 +224,7 @@ mod tests {
         let config =
             CurriculumConfig { replay: Replay::AsPublished, epochs: vec![0, 50], pairs: vec![5, 4], until: 250 };
         assert_eq!([0, 1, 50, 250].map(|epoch| config.due(epoch)), [Some(5), None, Some(4), Some(0)]);
+        let cut = CurriculumConfig { until: 40, ..config };
+        assert_eq!([0, 40, 50, 51].map(|epoch| cut.due(epoch)), [Some(5), Some(0), None, None]);
     }
 }

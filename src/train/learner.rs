@@ -102,6 +102,11 @@ impl Learner {
         self.evidence.as_ref()
     }
 
+    /// Whether the last step has run off; the losses of the next epoch would show it, but the last epoch has none.
+    pub(super) fn is_broken(&self) -> bool {
+        self.joint(&[0]).0.isfinite().all().int64_value(&[]) == 0
+    }
+
     /// One joint vector of unit length per entity, `[N, d]`.
     pub(super) fn vectors(&self) -> Tensor {
         let entities = self.trainer.model.inputs().entities as u32;
@@ -129,7 +134,7 @@ impl Learner {
         let (vectors, weights) = self.joint(&[left, right].concat());
         let links = left.len() as i64;
         let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));
-        Ok((eval::Ranking::new(&lefts, &rights, self.eval)?, weights))
+        Ok((eval::Ranking::new(&lefts, &rights, self.eval)?.among([left, right]), weights))
     }
 
     /// Everything that must survive a kill, by name.

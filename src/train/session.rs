@@ -112,12 +112,16 @@ impl<'a> Session<'a> {
         let seconds = started.elapsed().as_secs_f64();
         self.state.seconds += seconds;
         if let Some((culprit, value)) = loss.diverged() {
-            let checkpoint = Checkpointed(self.folder.last_checkpoint());
-            return Err(TrainError::Diverged { epoch: self.state.epochs, culprit, value, checkpoint });
+            return Err(self.diverged(culprit, value));
         }
         let epoch = self.state.epochs;
         self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links: count })?;
         Ok(loss)
+    }
+
+    fn diverged(&self, culprit: String, value: f64) -> TrainError {
+        let checkpoint = Checkpointed(self.folder.last_checkpoint());
+        TrainError::Diverged { epoch: self.state.epochs, culprit, value, checkpoint }
     }
 
     /// The links of the next epoch: the training list and the pseudo-labels, each made anew where that is due.
@@ -153,6 +157,9 @@ impl<'a> Session<'a> {
     }
 
     fn evaluate(&mut self) -> Result<(), TrainError> {
+        if self.learner.is_broken() {
+            return Err(self.diverged("a joint vector".to_owned(), f64::NAN));
+        }
         let part = self.config.train.protocol.watches();
         let links = match part {
             Part::Validation => &self.links.validation,

@@ -311,8 +311,10 @@ fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = store(place.path(), false);
     let folder = place.path().join("run");
-    let wild = run(&config(&path, 40, &["train.lr=1e30"]), &folder, Existing::Refuse).unwrap_err();
-    assert!(matches!(wild, TrainError::Diverged { .. }), "{wild}");
+    for epochs in [1, 40] {
+        let wild = run(&config(&path, epochs, &["train.lr=1e30"]), &folder, Existing::Replace).unwrap_err();
+        assert!(matches!(wild, TrainError::Diverged { .. }), "{wild}");
+    }
     let reopened = Reopened::open(&folder, None).unwrap().evaluate(&Silent);
     assert!(matches!(reopened, Err(TrainError::NoModel { .. })));
     let other = tempfile::tempdir().unwrap();
