@@ -6,10 +6,13 @@
 
 use std::ffi::c_void;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::str::FromStr;
 
-use data_process::fault::{Fault, Kind};
-use tch::{Device, Tensor};
+use data_process::fault::{Fault, Kind as FaultKind};
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::refusal;
 
 /// What the user may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,32 +48,46 @@ pub struct UnknownDevice(String);
 /// What was asked of the device is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// CUDA was asked for.
+    /// CUDA was asked for, and libtorch's part for it is not there.
+    #[error(
+        "no CUDA device: libtorch_cuda.so cannot be loaded ({0}); point LD_LIBRARY_PATH at a libtorch 2.11 that has it (README, \"On a \
+         GPU\"), or use --device cpu"
+    )]
+    NoLibrary(String),
+    /// CUDA was asked for, and there is no GPU that computes.
     #[error("no CUDA device: {0}; use --device cpu, or --device auto to take a GPU only where there is one")]
     NoCuda(String),
-    /// TF32 was asked for.
-    #[error("this libtorch has no switch for TF32 ({0}); set model.precision to float32 or bf16")]
-    NoTf32(#[from] libloading::Error),
+    /// TF32 was asked for, or is to be ruled out.
+    #[error("this libtorch has no switch for the precision of products ({0}); use libtorch 2.11")]
+    NoSwitch(#[from] libloading::Error),
 }
 
 impl Fault for DeviceError {
-    fn kind(&self) -> Kind {
-        Kind::Device
+    fn kind(&self) -> FaultKind {
+        FaultKind::Device
     }
 }
 
 /// The libtorch device for what was asked.
 ///
 /// # Errors
-/// If CUDA was asked for and `libtorch_cuda.so` cannot be loaded or sees no GPU.
+/// If CUDA was asked for and `libtorch_cuda.so` cannot be loaded or finds no GPU that computes.
 pub fn choose(wanted: Wanted) -> Result<Device, DeviceError> {
     hush_beta_notice();
     match wanted {
         Wanted::Cpu => Ok(Device::Cpu),
         Wanted::Cuda => cuda(),
-        Wanted::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
+        Wanted::Auto => Ok(cuda().unwrap_or_else(|why| {
+            if Path::new(DRIVER).exists() {
+                log::warn!("the CPU computes, though there is a driver for GPUs: {why}");
+            }
+            Device::Cpu
+        })),
     }
 }
+
+/// What NVIDIA's driver puts up where there is one.
+const DRIVER: &str = "/dev/nvidiactl";
 
 /// Lets the allocator keep what is freed instead of handing it back to the system, for the rest of the process. Every epoch,
 /// and every batch of texts, asks for the same large tensors again; fresh pages for them cost about a tenth of an epoch and a
@@ -90,33 +107,71 @@ pub fn keep_freed_memory() {
 /// # Errors
 /// If libtorch has no such switch.
 pub fn allow_tf32(allowed: bool) -> Result<(), DeviceError> {
-    type Context = *mut c_void;
-    let libtorch = libloading::os::unix::Library::this();
-    // SAFETY: `at::globalContext()` and `at::Context::setAllowTF32CuBLAS(bool)`, which the binding has no names for, as C++
-    // declares them: a reference and `this` are pointers. The context lives as long as the process.
-    unsafe {
-        let context = libtorch.get::<unsafe extern "C" fn() -> Context>(b"_ZN2at13globalContextEv\0")?;
-        let allow = libtorch.get::<unsafe extern "C" fn(Context, bool)>(b"_ZN2at7Context18setAllowTF32CuBLASEb\0")?;
-        allow(context(), allowed);
+    let (context, set) = switch::<unsafe extern "C" fn(Context, bool)>(b"_ZN2at7Context18setAllowTF32CuBLASEb\0")?;
+    // SAFETY: see `switch`.
+    unsafe { set(context, allowed) };
+    Ok(())
+}
+
+/// Rules out what libtorch does by itself to be faster on a GPU: convolutions in TF32, and sums of half-precision products
+/// in half precision.
+fn sum_in_float32() -> Result<(), DeviceError> {
+    let (context, set) = switch::<unsafe extern "C" fn(Context, bool)>(b"_ZN2at7Context17setAllowTF32CuDNNEb\0")?;
+    // SAFETY: see `switch`.
+    unsafe { set(context, false) };
+    for name in
+        [b"_ZN2at7Context27setAllowBF16ReductionCuBLASEbb\0", b"_ZN2at7Context27setAllowFP16ReductionCuBLASEbb\0"]
+    {
+        let (context, set) = switch::<unsafe extern "C" fn(Context, bool, bool)>(name)?;
+        // SAFETY: see `switch`. The second is for sums split over blocks, whose parts are only then added up.
+        unsafe { set(context, false, true) };
     }
     Ok(())
 }
 
+/// `at::Context`.
+type Context = *mut c_void;
+
+/// `at::globalContext()`, and a method of it that the binding has no name for, as a function `F` of the context.
+fn switch<F: Copy>(name: &[u8]) -> Result<(Context, F), libloading::Error> {
+    let libtorch = libloading::os::unix::Library::this();
+    // SAFETY: `F` is what C++ declares, a reference and `this` being pointers, as the callers write it out. Both symbols and
+    // the context live as long as the process.
+    unsafe {
+        let context = libtorch.get::<unsafe extern "C" fn() -> Context>(b"_ZN2at13globalContextEv\0")?;
+        Ok((context(), *libtorch.get::<F>(name)?))
+    }
+}
+
 fn cuda() -> Result<Device, DeviceError> {
     load_cuda_library()?;
-    if tch::Cuda::is_available() {
-        Ok(Device::Cuda(0))
-    } else {
-        Err(DeviceError::NoCuda("libtorch sees no GPU".to_owned()))
+    if !tch::Cuda::is_available() {
+        let why =
+            "libtorch sees no GPU: there is none, CUDA_VISIBLE_DEVICES hides it, or its driver is older than CUDA 13";
+        return Err(DeviceError::NoCuda(why.to_owned()));
     }
+    let device = Device::Cuda(0);
+    computes(device).map_err(|error| {
+        DeviceError::NoCuda(format!("the GPU does not compute ({})", refusal::without_stack(&error.to_string())))
+    })?;
+    sum_in_float32()?;
+    Ok(device)
+}
+
+/// That a GPU is seen does not mean that it is of a generation libtorch has kernels for, or that nobody else fills it.
+fn computes(device: Device) -> Result<(), TchError> {
+    let numbers = Tensor::f_ones([4, 4], (Kind::Float, device))?;
+    numbers.f_mm(&numbers)?.f_sum(Kind::Float)?.f_to_device(Device::Cpu).map(|_| ())
 }
 
 /// Loads `libtorch_cuda.so` for the rest of the process; it registers its kernels with the libtorch already there.
 fn load_cuda_library() -> Result<(), DeviceError> {
     // SAFETY: the library is libtorch's own, of the version this program is linked with; its initialisers only
     // register kernels. It is never unloaded.
-    let library = unsafe { libloading::Library::new("libtorch_cuda.so") }
-        .map_err(|error| DeviceError::NoCuda(format!("libtorch_cuda.so cannot be loaded ({error})")))?;
+    let library = unsafe { libloading::Library::new("libtorch_cuda.so") }.map_err(|error| {
+        // The loader's own words are the cause.
+        DeviceError::NoLibrary(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string))
+    })?;
     std::mem::forget(library);
     Ok(())
 }
@@ -134,7 +189,7 @@ fn hush_beta_notice() {
         }
         // SAFETY: both descriptors are open; standard error is put back below.
         unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
-        let _ = Tensor::eye(1, (tch::Kind::Float, Device::Cpu)).to_sparse_csr(None);
+        let _ = Tensor::eye(1, (Kind::Float, Device::Cpu)).to_sparse_csr(None);
         // SAFETY: `kept` is the open descriptor made above; it is closed exactly once.
         unsafe {
             libc::dup2(kept, libc::STDERR_FILENO);
@@ -153,8 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn libtorch_has_a_switch_for_tf32() {
+    fn libtorch_has_the_switches_for_precision() {
         allow_tf32(true).unwrap();
         allow_tf32(false).unwrap();
+        sum_in_float32().unwrap();
+        let unknown = switch::<unsafe extern "C" fn(Context)>(b"no such switch\0").map_err(DeviceError::from);
+        assert!(matches!(unknown, Err(DeviceError::NoSwitch(_))));
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod golden;
 pub mod interrupt;
 pub mod modality;
 pub mod progress;
+pub mod refusal;
 
 #[cfg(feature = "torch")]
 pub mod align;

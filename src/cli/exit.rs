@@ -1,6 +1,10 @@
 //! One documented exit code per kind of failure.
 
+use std::any::Any;
+
 use data_process::fault::{Fault, Kind};
+
+use crate::refusal;
 
 /// The exit codes, with what each means; `humea --help` and the README print this table, and a test holds them to it.
 pub const CODES: [(u8, Option<Kind>, &str); 9] = [
@@ -20,11 +24,29 @@ pub fn code(kind: Kind) -> u8 {
     CODES.iter().find(|(_, of, _)| *of == Some(kind)).map_or(1, |(code, _, _)| *code)
 }
 
+/// libtorch refused where the code expects it never to, for want of memory as a rule.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "libtorch: {0}; where memory ran out, give a smaller train.batch_size or --batch-tokens, model.precision = \"bf16\" or --device cpu"
+)]
+struct Refused(String);
+
+impl Fault for Refused {
+    fn kind(&self) -> Kind {
+        Kind::Device
+    }
+}
+
 /// Any failure of a subcommand: an error that knows its kind.
 #[derive(Debug)]
 pub struct Failure(Box<dyn Fault>);
 
 impl Failure {
+    /// Of a panic, if it is libtorch's; any other is a mistake of ours.
+    pub fn of_panic(panic: &(dyn Any + Send)) -> Option<Self> {
+        refusal::of_panic(panic).map(|said| Refused(said).into())
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         code(self.0.kind())
@@ -32,13 +54,14 @@ impl Failure {
 
     /// The error and its causes on one line, a cause left out where the error above it already says it.
     pub fn chain(&self) -> String {
-        let mut text = self.0.to_string();
+        let mut text = refusal::without_stack(&self.0.to_string()).to_owned();
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let words = error.to_string();
-            if !text.contains(&words) {
+            let words = refusal::without_stack(&words);
+            if !text.contains(words) {
                 text.push_str(": ");
-                text.push_str(&words);
+                text.push_str(words);
             }
             cause = error.source();
         }
@@ -53,8 +76,18 @@ impl<E: Fault> From<E> for Failure {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_of_libtorch_is_an_error_in_one_line_and_any_other_is_not() {
+        let thrown: Box<dyn Any + Send> = Box::new("Torch(\"out of memory\\nException raised from f\")".to_owned());
+        let failure = Failure::of_panic(&*thrown).unwrap();
+        assert_eq!(failure.code(), code(Kind::Device));
+        assert!(failure.chain().starts_with("libtorch: out of memory; where memory ran out"), "{}", failure.chain());
+        assert!(Failure::of_panic(&"index out of bounds").is_none());
+    }
 
     #[test]
     fn every_kind_has_a_code_of_its_own() {

@@ -18,12 +18,14 @@ pub mod store;
 #[cfg(feature = "torch")]
 pub mod train;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::interrupt;
 use crate::progress::Bars;
+use crate::refusal;
 use exit::Failure;
 
 /// Multi-modal entity alignment: raw knowledge graphs → Parquet feature store → trained HUMEA → aligned pairs
@@ -72,13 +74,28 @@ pub fn main() -> ExitCode {
     if interrupt::install(i32::from(exit::code(data_process::fault::Kind::Interrupted))).is_err() {
         log::debug!("no Ctrl-C handler: one is installed already");
     }
-    match dispatch(cli) {
+    match guarded(|| dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", failure.chain());
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Makes a failure of a panic in which libtorch refused: few of the binding's calls can be asked to do so in a result.
+fn guarded(action: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |about| {
+        let ours = about.payload_as_str().is_none_or(|words| refusal::of_panic(&words.to_owned()).is_none());
+        if ours {
+            report(about);
+        }
+    }));
+    panic::catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| match Failure::of_panic(&*panic) {
+        Some(failure) => Err(failure),
+        None => panic::resume_unwind(panic),
+    })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "each subcommand takes its own arguments out of it")]

@@ -1,10 +1,10 @@
 //! Batches shared out to workers, each on a thread of its own; results come back to the caller one by one.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::embedder::Worker;
+use crate::refusal;
 
 /// Why not all batches were done.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub fn run<E>(
         // All are joined, or a second failure would bring the whole process down.
         let crashes: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().err()).collect();
         outcome.map_err(Stopped::By)?;
-        crashes.first().map_or(Ok(()), |panic| Err(Stopped::Crashed(message(&**panic))))
+        crashes.first().map_or(Ok(()), |panic| Err(Stopped::Crashed(refusal::message(&**panic))))
     })
 }
 
@@ -62,12 +62,6 @@ impl<'a> Queue<'a> {
             }
         }
     }
-}
-
-/// The first line of a panic's message.
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.and_then(|text| text.lines().next()).unwrap_or("for an unknown reason").to_owned()
 }
 
 #[cfg(test)]
