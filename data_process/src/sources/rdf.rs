@@ -192,8 +192,11 @@ fn read_links(
 
 /// The two entities of a line of a links file.
 fn ends(line: &str) -> Option<(String, String)> {
-    if let Some((one, other)) = line.split_once('\t').filter(|_| !line.ends_with('.')) {
-        return (!other.contains('\t')).then(|| (bare(one), bare(other)));
+    // A name may end in a full stop (`…/Warner_Bros.`); one that stands alone ends a statement.
+    let two =
+        line.split_once('\t').filter(|(_, other)| !other.contains('\t') && *other != "." && !other.ends_with(" ."));
+    if let Some((one, other)) = two {
+        return Some((bare(one), bare(other)));
     }
     if let Some((subject, predicate, object)) = syntax::statement(line) {
         let node = match object {

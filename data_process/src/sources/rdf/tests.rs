@@ -100,6 +100,23 @@ fn links_come_in_every_form() {
 }
 
 #[test]
+fn a_full_stop_belongs_to_the_name_it_ends() {
+    let left = b"<http://l.org/X> <http://l.org/p> <http://l.org/Y> .\n";
+    let right = b"<http://r.org/Warner_Bros.> <http://r.org/p> <http://r.org/Foo_Inc.> .\n";
+    let same = "<http://www.w3.org/2002/07/owl#sameAs>";
+    for second in [
+        "http://l.org/Y\thttp://r.org/Foo_Inc.".to_owned(),
+        format!("<http://l.org/Y>\t{same}\t<http://r.org/Foo_Inc.>."),
+        format!("<http://l.org/Y> {same}\t<http://r.org/Foo_Inc.> ."),
+        format!("<http://l.org/Y> {same} <http://r.org/Foo_Inc.>\t."),
+    ] {
+        let links = format!("http://l.org/X\thttp://r.org/Warner_Bros.\n{second}\n");
+        let files: [(&str, &[u8]); 3] = [("a.nt", left), ("b.nt", right), ("links.tsv", links.as_bytes())];
+        assert_eq!(load(&files, Some("links.tsv")).unwrap().pair.links, [(0, 1), (1, 0)], "{second}");
+    }
+}
+
+#[test]
 fn a_link_to_an_unknown_entity_names_file_and_line() {
     let links = b"# two\n<http://l.org/Ada> <http://www.w3.org/2002/07/owl#sameAs> <http://r.org/Nobody> .\n";
     let files: [(&str, &[u8]); 3] = [("a.nt", LEFT.as_bytes()), ("b.ttl", RIGHT.as_bytes()), ("links.nt", links)];
