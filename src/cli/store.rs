@@ -147,12 +147,12 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
             shards => Ok(store::join_shards(shards, out)?),
         },
         Command::Convert { path, out } => convert(path, out, bars),
-        Command::Export { path, format, out } => format.write(&Store::open(path)?, out),
+        Command::Export { path, format, out } => format.write(&Store::open(path)?, out, bars),
     }
 }
 
 impl ExportFormat {
-    fn write(self, store: &Store, folder: &Path) -> Result<(), Failure> {
+    fn write(self, store: &Store, folder: &Path, bars: &Bars) -> Result<(), Failure> {
         let format = match self {
             Self::Nt => return Ok(rdf::export(&store.pair()?, folder).map(drop)?),
             Self::Npy => Format::Npy,
@@ -160,7 +160,8 @@ impl ExportFormat {
             Self::Csv => Format::Csv,
             Self::IdFiles => Format::IdFiles,
         };
-        Ok(store::export(store, format, folder)?)
+        store::export(store, format, folder)?.iter().for_each(|remark| bars.on(Event::Note(remark)));
+        Ok(())
     }
 }
 

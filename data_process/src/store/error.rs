@@ -166,6 +166,14 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// A name would break the lines of the id-file layout.
+    #[error(
+        "the id-file layout cannot hold the name {name:?}, empty or with a TAB or a line break in it; export as nt"
+    )]
+    LayoutName {
+        /// The name.
+        name: String,
+    },
     /// Vectors whose parts do not fit together.
     #[error("vectors `{name}`: {values} floats are not {rows} rows of {width} (a width is 1 to 2^24)")]
     Shape {
@@ -274,6 +282,7 @@ impl Fault for StoreError {
             | Self::Matrix { .. }
             | Self::VectorRows { .. }
             | Self::TooMany { .. }
+            | Self::LayoutName { .. }
             | Self::Pair { .. } => Kind::Data,
             Self::NoColumn { .. }
             | Self::NoVectors { .. }

@@ -1,14 +1,15 @@
 //! Takes things out of a store for programs that do not read Parquet.
 
+mod id_files;
+
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, View};
 
 use super::{Store, StoreError, Vectors, npy};
-use crate::pair::{Graph, GraphPair};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,13 @@ pub enum Format {
     Safetensors,
     /// `COLUMN.csv` with `id,uri,0,1,…` for each vector column.
     Csv,
-    /// The id-file layout of DBP15K: `ent_ids_1`, `triples_1`, …, `ill_ent_ids`.
+    /// The id-file layout of DBP15K: `ent_ids_1`, `triples_1`, …, `ill_ent_ids`; `rel_ids_*` and `training_attrs_*` where a
+    /// graph has relations and attributes.
     IdFiles,
 }
 
-/// Writes into a folder, which is created if need be.
-pub fn export(store: &Store, format: Format, folder: &Path) -> Result<(), StoreError> {
+/// Writes into a folder, which is created if need be. Gives what the format has no place for, a line each, for a person.
+pub fn export(store: &Store, format: Format, folder: &Path) -> Result<Vec<String>, StoreError> {
     if format != Format::IdFiles && store.vector_columns().is_empty() {
         return Err(StoreError::NoVectors { path: store.path().to_owned() });
     }
@@ -32,19 +34,19 @@ pub fn export(store: &Store, format: Format, folder: &Path) -> Result<(), StoreE
     fs::create_dir_all(folder).map_err(failed)?;
     // Every file is written aside first, so that it appears whole or not at all.
     let aside = tempfile::Builder::new().prefix(".export-").tempdir_in(folder).map_err(failed)?;
-    write(store, format, aside.path(), folder)?;
+    let remarks = write(store, format, aside.path(), folder)?;
     for file in fs::read_dir(aside.path()).map_err(failed)? {
         let file = file.map_err(failed)?;
         fs::rename(file.path(), folder.join(file.file_name())).map_err(failed)?;
     }
-    Ok(())
+    Ok(remarks)
 }
 
 /// Writes into a folder that will be known as `name`.
-fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<(), StoreError> {
+fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<Vec<String>, StoreError> {
     let failed = |source| StoreError::Write { path: name.to_owned(), source };
     if format == Format::IdFiles {
-        return id_files(&store.pair()?, folder).map_err(failed);
+        return id_files::write(&store.pair()?, folder, name);
     }
     let columns: Vec<(&str, Vectors)> = store
         .vector_columns()
@@ -53,7 +55,7 @@ fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<()
         .collect::<Result<_, StoreError>>()?;
     let uris = if format == Format::Csv { store.uris()? } else { Vec::new() };
     if format == Format::Safetensors {
-        return safetensors(&columns, folder)?.map_err(failed);
+        return safetensors(&columns, folder)?.map(|()| Vec::new()).map_err(failed);
     }
     for (name, vectors) in &columns {
         // A name such as `../image` would lead out of the folder.
@@ -67,7 +69,7 @@ fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<()
         };
         written.map_err(failed)?;
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn npy_pair(vectors: &Vectors, floats: &[f32], folder: &Path, name: &str) -> io::Result<()> {
@@ -125,43 +127,4 @@ fn safetensors(columns: &[(&str, Vectors)], folder: &Path) -> Result<io::Result<
     let views = tensors.iter().map(|(name, tensor)| (name, tensor));
     let written = safetensors::serialize_to_file(views, None, &folder.join("vectors.safetensors"));
     Ok(written.map_err(io::Error::other))
-}
-
-/// Numbers both graphs' entities together, as the layout does: an entity's number is its id in the store.
-fn id_files(pair: &GraphPair, folder: &Path) -> io::Result<()> {
-    let left = pair.left.entities.len();
-    for (graph, first, suffix) in [(&pair.left, 0, "1"), (&pair.right, left, "2")] {
-        graph_files(graph, first, suffix, folder)?;
-    }
-    let links = pair.links.iter().map(|(one, other)| format!("{one}\t{}", *other as usize + left));
-    lines(&folder.join("ill_ent_ids"), links)
-}
-
-fn graph_files(graph: &Graph, first: usize, suffix: &str, folder: &Path) -> io::Result<()> {
-    let file = |name: &str| folder.join(format!("{name}_{suffix}"));
-    let numbered = |names: &crate::pair::Names, first: usize| -> Vec<String> {
-        names.iter().enumerate().map(|(at, name)| format!("{}\t{name}", first + at)).collect()
-    };
-    lines(&file("ent_ids"), numbered(&graph.entities, first).into_iter())?;
-    lines(&file("rel_ids"), numbered(&graph.relations, 0).into_iter())?;
-    let id = |entity: u32| entity as usize + first;
-    let triples = graph.triples.iter().map(|t| format!("{}\t{}\t{}", id(t.head), t.relation, id(t.tail)));
-    lines(&file("triples"), triples)?;
-    let mut attributes = vec![String::new(); graph.entities.len()];
-    for fact in &graph.facts {
-        let name = graph.attributes.get_index(fact.attribute as usize).map_or("", AsRef::as_ref);
-        let names = &mut attributes[fact.entity as usize];
-        names.push('\t');
-        names.push_str(name);
-    }
-    let named = graph.entities.iter().zip(attributes).filter(|(_, names)| !names.is_empty());
-    lines(&file("training_attrs"), named.map(|(uri, names)| format!("{uri}{names}")))
-}
-
-fn lines(path: &Path, lines: impl Iterator<Item = String>) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    out.flush()
 }

@@ -9,6 +9,7 @@ use parquet::arrow::ArrowWriter;
 
 use super::*;
 use crate::fault::{Fault, Kind};
+use crate::pair::Names;
 use crate::store::writer::encode_error;
 use crate::store::{
     Format, StoreError, convert, copy_vectors, drop_vectors, export, join_shards, put_vectors, split, write,
@@ -303,6 +304,24 @@ fn a_column_named_like_a_path_leaves_the_folder_alone() {
     let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["vectors.safetensors"]);
     assert!(!folder.path().join("image.npy").exists());
+}
+
+#[test]
+fn a_name_that_breaks_a_line_does_not_become_an_id_file() {
+    let (folder, path) = temporary();
+    let out = folder.path().join("out");
+    for name in ["a\tb", "a\nb", "a\r", ""] {
+        let additions: [fn(&mut Graph) -> &mut Names; 3] =
+            [|graph| &mut graph.entities, |graph| &mut graph.relations, |graph| &mut graph.attributes];
+        for names in additions {
+            let mut pair = small_pair();
+            names(&mut pair.right).insert(name.into());
+            write(&path, &pair, &[]).unwrap();
+            let error = export(&Store::open(&path).unwrap(), Format::IdFiles, &out).unwrap_err();
+            assert!(matches!(&error, StoreError::LayoutName { name: found } if found == name), "{error}");
+            assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+        }
+    }
 }
 
 /// Every variant is expected by name in a test of this room, so that a new one cannot go untested.

@@ -171,8 +171,59 @@ fn vectors_leave_as_numpy_csv_and_safetensors_and_graphs_as_id_files() {
     assert_eq!(tensors.tensor("image").unwrap().data(), bytemuck::cast_slice::<f32, u8>(&values));
     assert_eq!(tensors.tensor("image.rows").unwrap().shape(), [rows.len()]);
     assert_eq!(fs::read_to_string(out.join("ill_ent_ids")).unwrap(), "2\t6\n0\t5\n0\t4\n1\t4\n");
-    assert_eq!(fs::read_to_string(out.join("triples_2")).unwrap(), "5\t0\t6\n6\t1\t5\n");
+    // `is` has one number in both graphs, and no relation shares one with another.
+    assert_eq!(fs::read_to_string(out.join("rel_ids_1")).unwrap(), "0\tnever used\n1\tknows\n2\tis\n");
+    assert_eq!(fs::read_to_string(out.join("rel_ids_2")).unwrap(), "2\tis\n3\tkennt\n");
+    assert_eq!(fs::read_to_string(out.join("triples_2")).unwrap(), "5\t2\t6\n6\t3\t5\n");
     assert_eq!(fs::read_to_string(out.join("training_attrs_1")).unwrap(), "a\theight\nb (c), d\tname\theight\n");
+}
+
+#[test]
+fn id_files_say_what_they_leave_out() {
+    let (folder, path) = temporary();
+    let out = folder.path().join("out");
+    write(&path, &small_pair(), &[]).unwrap();
+    let remarks = export(&Store::open(&path).unwrap(), Format::IdFiles, &out).unwrap();
+    assert_eq!(remarks.len(), 1, "{remarks:?}");
+    for lost in ["3 values", "1 datatypes", "1 language tags", "1 labels"] {
+        assert!(remarks[0].contains(lost), "{}", remarks[0]);
+    }
+}
+
+#[test]
+fn a_pair_without_attributes_comes_back_from_its_id_files() {
+    let (folder, path) = temporary();
+    let out = folder.path().join("Links_Rechts");
+    write(&path, &small_pair(), &[]).unwrap();
+    export(&Store::open(&path).unwrap(), Format::IdFiles, &out).unwrap();
+    let mut pair = small_pair();
+    for graph in [&mut pair.left, &mut pair.right] {
+        (graph.facts, graph.labels) = (Vec::new(), Vec::new());
+        graph.attributes.clear();
+        graph.tags.clear();
+    }
+    pair.left.relations.shift_remove("never used");
+    pair.left.triples.iter_mut().for_each(|triple| triple.relation -= 1);
+    write(&path, &pair, &[]).unwrap();
+    // Over the export of a pair that had attributes.
+    assert!(export(&Store::open(&path).unwrap(), Format::IdFiles, &out).unwrap().is_empty());
+    let back = crate::sources::id_files::read(&out, &crate::event::Silent).unwrap().pair;
+    let rows = |pair: &GraphPair| {
+        let named = |triple: &Triple| {
+            (triple.head, pair.left.relations.get_index(triple.relation as usize).unwrap().clone(), triple.tail)
+        };
+        (pair.left.entities.clone(), pair.left.triples.iter().map(named).collect::<Vec<_>>())
+    };
+    let pair = grouped(pair);
+    assert_eq!((rows(&back), back.right, back.links), (rows(&pair), pair.right, pair.links));
+}
+
+#[test]
+fn an_id_file_that_must_be_there_but_is_empty_is_named() {
+    let (folder, path) = temporary();
+    write(&path, &GraphPair { links: Vec::new(), ..small_pair() }, &[]).unwrap();
+    let remarks = export(&Store::open(&path).unwrap(), Format::IdFiles, &folder.path().join("out")).unwrap();
+    assert!(remarks[1].contains("ill_ent_ids is empty"), "{remarks:?}");
 }
 
 #[test]
