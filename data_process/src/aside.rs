@@ -1,9 +1,14 @@
 //! Files that are written aside and take their name once they are whole.
 
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
+
+/// How temporary files end.
+pub(crate) const SUFFIX: &str = ".tmp";
 
 /// Makes temporary files that may be read by whoever may read the user's other new files: they are to become results, and
 /// tempfile's own are for the user alone.
@@ -14,13 +19,62 @@ pub(crate) fn builder<'a>() -> Builder<'a, 'static> {
     builder
 }
 
-/// A new file beside `path`, to be given its name; removed when dropped.
+/// A new file beside `path`, to be given its name by [`publish`]; removed when dropped, and by the next one of this name
+/// if the process is killed.
 ///
 /// # Errors
 /// If the folder cannot be written to.
 pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    builder().tempfile_in(folder)
+    sweep(path);
+    let prefix = prefix(path);
+    let file = builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path))?;
+    // Marks it as in use, see `sweep`.
+    file.as_file().try_lock().ok();
+    Ok(file)
+}
+
+/// Makes a file durable and gives it its name, which may be taken.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder(path))
+}
+
+/// The folder a path lies in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `.name.`, with which temporary files of a result begin.
+pub(crate) fn prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Removes temporary files of killed writers: those nobody holds locked.
+pub(crate) fn sweep(path: &Path) {
+    let prefix = prefix(path);
+    let Ok(entries) = fs::read_dir(folder(path)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
+            && name.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+        if ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            log::debug!("removing {}, left by a writer that was killed", entry.path().display());
+            let whole = entry.path();
+            drop(if whole.is_dir() { fs::remove_dir_all(whole) } else { fs::remove_file(whole) });
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(all(test, unix))]
@@ -34,8 +88,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
         let (plain, result) = (folder.path().join("plain"), folder.path().join("result"));
-        std::fs::write(&plain, "").unwrap();
-        beside(&result).unwrap().persist(&result).unwrap();
+        fs::write(&plain, "").unwrap();
+        publish(beside(&result).unwrap(), &result).unwrap();
         assert_eq!(mode(&result), mode(&plain));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let (_, left) = beside(&path).unwrap().keep().unwrap();
+        let other = folder.path().join(".another.abc.tmp");
+        fs::write(&other, "").unwrap();
+        let first = beside(&path).unwrap();
+        let second = beside(&path).unwrap();
+        assert!(!left.exists());
+        assert!(other.exists() && first.path().exists() && second.path().exists());
+        assert_eq!(first.path().parent(), path.parent());
     }
 }

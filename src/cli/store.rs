@@ -153,14 +153,15 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
 
 impl ExportFormat {
     fn write(self, store: &Store, folder: &Path, bars: &Bars) -> Result<(), Failure> {
-        let format = match self {
-            Self::Nt => return Ok(rdf::export(&store.pair()?, folder).map(drop)?),
-            Self::Npy => Format::Npy,
-            Self::Safetensors => Format::Safetensors,
-            Self::Csv => Format::Csv,
-            Self::IdFiles => Format::IdFiles,
+        let write = |format| store::export(store, format, folder);
+        let remarks = match self {
+            Self::Nt => rdf::export(&store.pair()?, folder)?.lost,
+            Self::Npy => write(Format::Npy)?,
+            Self::Safetensors => write(Format::Safetensors)?,
+            Self::Csv => write(Format::Csv)?,
+            Self::IdFiles => write(Format::IdFiles)?,
         };
-        store::export(store, format, folder)?.iter().for_each(|remark| bars.on(Event::Note(remark)));
+        remarks.iter().for_each(|remark| bars.on(Event::Note(remark)));
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use super::{FileReport, Loaded, Report, SourceError};
 use crate::event::{Event, Observer, Unit};
 use crate::pair::{Graph, GraphPair};
 
-pub use export::{ExportError, export};
+pub use export::{ExportError, Exported, export};
 pub use syntax::Syntax;
 
 /// Names that entities carry which no IRI can: `urn:humea:` and the name, percent-encoded.

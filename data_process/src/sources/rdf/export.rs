@@ -1,5 +1,7 @@
 //! A pair of graphs as N-Triples: one file for each graph, one for the links.
 
+mod lost;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
@@ -31,29 +33,55 @@ impl Fault for ExportError {
     }
 }
 
-/// Writes `<left name>.nt`, `<right name>.nt` and `links.nt` into a folder, each in one step, and gives their paths.
-/// [`super::read`] gives back equal rows if the source had no `xsd:string`, no empty labels, no values for an attribute that
-/// means a label, and its language tags were in small letters.
+/// What [`export`] wrote.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The left graph.
+    pub left: PathBuf,
+    /// The right graph.
+    pub right: PathBuf,
+    /// The links, if there are any.
+    pub links: Option<PathBuf>,
+    /// What [`super::read`] will not give back as it was, a line each, for a person.
+    pub lost: Vec<String>,
+}
+
+/// Writes `<left name>.nt`, `<right name>.nt` and, if there are links, `links.nt` into a folder, each in one step.
+///
+/// [`super::read`] gives back equal rows but for what [`Exported::lost`] counts: triples and literals said more than once,
+/// edges that mean something else there (`owl:sameAs`, `skos:exactMatch`, `rdf:type rdfs:Resource`), values for an
+/// attribute that means a label, empty labels, `xsd:string`, and language tags that are no BCP 47 or not in small letters.
 ///
 /// Names that are no IRI become `urn:humea:` and the name, percent-encoded; angle brackets around a name are dropped.
-pub fn export(pair: &GraphPair, folder: &Path) -> Result<[PathBuf; 3], ExportError> {
+pub fn export(pair: &GraphPair, folder: &Path) -> Result<Exported, ExportError> {
     std::fs::create_dir_all(folder).map_err(|source| ExportError { path: folder.to_owned(), source })?;
     let mut stems = [&pair.left, &pair.right].map(|graph| stem(&graph.name));
     if stems[0] == stems[1] || stems.iter().any(|stem| stem == "links") {
         stems = ["left".to_owned(), "right".to_owned()];
     }
     let [left, right] = stems.map(|stem| folder.join(format!("{stem}.nt")));
-    let links = folder.join("links.nt");
     write(&left, |out| graph(&pair.left, out))?;
     write(&right, |out| graph(&pair.right, out))?;
-    write(&links, |out| {
+    let links = links(pair, folder.join("links.nt"))?;
+    Ok(Exported { left, right, links, lost: lost::of(pair) })
+}
+
+/// Writes the links; without any it removes the file, because a reader refuses an empty one and an old one is of others.
+fn links(pair: &GraphPair, path: PathBuf) -> Result<Option<PathBuf>, ExportError> {
+    if pair.links.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ExportError { path, source }),
+            _ => Ok(None),
+        };
+    }
+    write(&path, |out| {
         let [from, to] = [&pair.left, &pair.right].map(|graph| &graph.entities);
         pair.links.iter().try_for_each(|&(left, right)| {
             let (left, right) = (Node::of(&from[left as usize]), Node::of(&to[right as usize]));
             out.serialize_triple(TripleRef::new(left.subject(), NamedNodeRef::new_unchecked(SAME[0]), right.object()))
         })
     })?;
-    Ok([left, right, links])
+    Ok(Some(path))
 }
 
 type Out<'a> = WriterNTriplesSerializer<BufWriter<&'a mut std::fs::File>>;
@@ -65,8 +93,7 @@ fn write(path: &Path, fill: impl FnOnce(&mut Out<'_>) -> io::Result<()>) -> Resu
         let mut out = NTriplesSerializer::new().for_writer(BufWriter::new(file.as_file_mut()));
         fill(&mut out)?;
         out.finish().flush()?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error).map(drop)
+        aside::publish(file, path)
     };
     attempt().map_err(|source| ExportError { path: path.to_owned(), source })
 }
@@ -134,6 +161,7 @@ impl<'a, T> ByRow<'a, T> {
 
 fn literal(graph: &Graph, fact: &Fact) -> Literal {
     let tag = |number: u32| &*graph.tags[number as usize];
+    // What is no language tag is left out, and counted by `lost`.
     let tagged = fact.lang.and_then(|lang| Literal::new_language_tagged_literal(&*fact.value, tag(lang)).ok());
     tagged.unwrap_or_else(|| match fact.datatype {
         Some(datatype) => Literal::new_typed_literal(&*fact.value, iri(tag(datatype))),

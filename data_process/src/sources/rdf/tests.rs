@@ -158,8 +158,9 @@ fn a_bomb_of_one_long_line_stops_at_the_longest_line() {
 /// What comes back, read from the exported files.
 fn round_trip(pair: &GraphPair) -> GraphPair {
     let folder = tempfile::tempdir().unwrap();
-    let [left, right, links] = export(pair, folder.path()).unwrap();
-    read(&Source { left, right, links: Some(links), use_labels: false }, &Silent).unwrap().pair
+    let Exported { left, right, links, lost } = export(pair, folder.path()).unwrap();
+    assert_eq!(lost, [""; 0]);
+    read(&Source { left, right, links, use_labels: false }, &Silent).unwrap().pair
 }
 
 /// What a store's columns would hold: rows with names instead of numbers. The numbers of names follow the order of the
@@ -211,6 +212,44 @@ fn a_store_exported_and_read_again_is_the_same_store() {
         let after = stored(&round_trip(&before));
         assert_eq!(columns(&after), columns(&before));
     }
+}
+
+#[test]
+fn what_does_not_come_back_is_counted() {
+    let mut pair = GraphPair::default();
+    let names = |words: &[&str]| words.iter().map(|&word| word.into()).collect::<crate::pair::Names>();
+    let triple = |relation, tail| crate::pair::Triple { head: 0, relation, tail };
+    let fact =
+        |attribute, value: &str, datatype, lang| Fact { entity: 0, attribute, value: value.into(), datatype, lang };
+    pair.left = Graph {
+        name: "L".into(),
+        entities: names(&["http://l.org/a", "http://l.org/b", "http://www.w3.org/2000/01/rdf-schema#Resource"]),
+        labels: vec![Some("".into()), None, None],
+        relations: names(&[SAME[1], "http://www.w3.org/1999/02/22-rdf-syntax-ns#type", "http://l.org/p"]),
+        triples: vec![triple(0, 1), triple(1, 2), triple(1, 1), triple(2, 1), triple(2, 1), triple(2, 1)],
+        attributes: names(&[NAMES[2], "http://l.org/q"]),
+        facts: vec![
+            fact(0, "A", None, None),
+            fact(0, "", None, None),
+            fact(1, "1", None, Some(0)),
+            fact(1, "2", None, Some(1)),
+            fact(1, "3", None, Some(2)),
+            fact(1, "4", Some(3), None),
+            fact(1, "5", Some(4), None),
+            fact(1, "6", Some(4), Some(2)),
+            fact(1, "6", Some(4), Some(2)),
+        ],
+        tags: names(&["not a tag", "DE", "de", xsd::STRING.as_str(), xsd::DATE.as_str()]),
+    };
+    pair.right = Graph { name: "R".into(), entities: names(&["x"]), ..Graph::default() };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("links.nt"), "of an earlier export").unwrap();
+    let Exported { left, right, links, lost } = export(&pair, folder.path()).unwrap();
+    let counts: Vec<_> = lost.iter().map(|line| line.split_once(' ').unwrap().0).collect();
+    assert_eq!(counts, ["3", "2", "1", "1", "5"], "{lost:?}");
+    assert!(links.is_none() && !folder.path().join("links.nt").exists());
+    let back = read(&Source { left, right, links, use_labels: false }, &Silent).unwrap().pair;
+    assert_eq!((back.left.triples.len(), back.left.facts.len()), (pair.left.triples.len() - 2 - 2, 7));
 }
 
 #[test]
