@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `ent_ids_1`, `ent_ids_2` | `id⇥entity` | needed |
 //! | `triples_1`, `triples_2` | `head id⇥relation id⇥tail id` | needed |
-//! | `ill_ent_ids`, or `sup_ent_ids` and `ref_ent_ids` | `left id⇥right id` | needed |
+//! | `ill_ent_ids`, or both `sup_ent_ids` and `ref_ent_ids` | `left id⇥right id` | needed |
 //! | `training_attrs_1`, `training_attrs_2` (or `.gz`) | `entity⇥attribute⇥attribute…` | if there |
 //! | `rel_ids_1`, `rel_ids_2`, or one `rel_ids` | `id⇥relation` | if there; else a relation is named by its id |
 //!
@@ -86,13 +86,10 @@ impl Files {
             .into_iter()
             .filter(|file| !file.is_file())
             .collect();
-        let mut links = present(folder, &["ill_ent_ids"]);
-        if links.is_empty() {
-            links = present(folder, &["sup_ent_ids", "ref_ent_ids"]);
-        }
-        if links.is_empty() {
-            missing.push(folder.join("ill_ent_ids"));
-        }
+        let links = links(folder).unwrap_or_else(|file| {
+            missing.push(file);
+            Vec::new()
+        });
         if missing.is_empty() {
             return Ok(Self { left: SideFiles::of(folder, 1), right: SideFiles::of(folder, 2), links });
         }
@@ -124,6 +121,21 @@ impl SideFiles {
             attributes: first(&[&name("training_attrs"), &format!("{}.gz", name("training_attrs"))]),
             relations: first(&[&name("rel_ids"), "rel_ids"]),
         }
+    }
+}
+
+/// The files of links, or the one that is missing: without its test half a published split would lose most of its links.
+fn links(folder: &Path) -> Result<Vec<PathBuf>, PathBuf> {
+    let whole = folder.join("ill_ent_ids");
+    if whole.is_file() {
+        return Ok(vec![whole]);
+    }
+    let [train, test] = ["sup_ent_ids", "ref_ent_ids"].map(|name| folder.join(name));
+    match (train.is_file(), test.is_file()) {
+        (true, true) => Ok(vec![train, test]),
+        (true, false) => Err(test),
+        (false, true) => Err(train),
+        (false, false) => Err(whole),
     }
 }
 

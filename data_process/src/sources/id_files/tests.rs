@@ -92,9 +92,19 @@ fn attributes_may_be_compressed() {
 fn the_links_may_be_split_into_two_files() {
     let folder = written(&FILES);
     fs::remove_file(root(&folder).join("ill_ent_ids")).unwrap();
-    fs::write(root(&folder).join("ref_ent_ids"), "1\t4\n").unwrap();
-    assert_eq!(read(&root(&folder), &Silent).unwrap().pair.links, [(1, 0)]);
-    fs::write(root(&folder).join("sup_ent_ids"), "0\t9\n").unwrap();
+    let halves = [("ref_ent_ids", "1\t4\n"), ("sup_ent_ids", "0\t9\n")];
+    for ((name, content), (other, _)) in [(halves[0], halves[1]), (halves[1], halves[0])] {
+        fs::write(root(&folder).join(name), content).unwrap();
+        let error = read(&root(&folder), &Silent).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Missing { files, .. } if *files == [root(&folder).join(other)]),
+            "{error}"
+        );
+        fs::remove_file(root(&folder).join(name)).unwrap();
+    }
+    for (name, content) in halves {
+        fs::write(root(&folder).join(name), content).unwrap();
+    }
     assert_eq!(read(&root(&folder), &Silent).unwrap().pair.links, [(0, 2), (1, 0)]);
 }
 
