@@ -7,7 +7,7 @@ pub mod sample;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::values::{self, Date, Value};
+use crate::values::{Date, Value};
 use crate::words::words;
 
 /// How names and values become text.
@@ -76,8 +76,12 @@ pub fn relation_text(name: &str, template: Template) -> String {
     }
 }
 
-/// The text of an entity's attributes, from their names and values in source order; none if it has no attribute.
-pub fn attribute_text<'a>(facts: impl Iterator<Item = (&'a str, &'a str)>, template: Template) -> Option<String> {
+/// A literal to be read: its attribute's name, its text, and the text as [`crate::values::typed`] understands it among the
+/// others of its attribute.
+pub type Literal<'a> = (&'a str, &'a str, Value);
+
+/// The text of an entity's attributes, from its literals in source order; none if it has no attribute.
+pub fn attribute_text<'a>(facts: impl Iterator<Item = Literal<'a>>, template: Template) -> Option<String> {
     let text = match template {
         Template::Published => names(facts),
         Template::Sentence => sentence(facts),
@@ -85,9 +89,9 @@ pub fn attribute_text<'a>(facts: impl Iterator<Item = (&'a str, &'a str)>, templ
     (!text.is_empty()).then_some(text)
 }
 
-fn names<'a>(facts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+fn names<'a>(facts: impl Iterator<Item = Literal<'a>>) -> String {
     let mut names: Vec<&str> = Vec::new();
-    for (name, _) in facts {
+    for (name, ..) in facts {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -95,8 +99,9 @@ fn names<'a>(facts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     bounded(names, ", ")
 }
 
-fn sentence<'a>(facts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut facts: Vec<(String, String)> = facts.map(|(name, value)| (words(name), readable(name, value))).collect();
+fn sentence<'a>(facts: impl Iterator<Item = Literal<'a>>) -> String {
+    let mut facts: Vec<(String, String)> =
+        facts.map(|(name, text, value)| (words(name), readable(text, value))).collect();
     facts.sort_unstable();
     facts.dedup();
     let clauses = facts.chunk_by(|a, b| a.0 == b.0).map(|group| {
@@ -128,8 +133,8 @@ fn cut(text: &str, most: usize) -> &str {
 }
 
 /// A value as a person would write it. Both graphs then write the same day, the same place and the same size alike.
-fn readable(name: &str, value: &str) -> String {
-    match values::parse(name, None, value) {
+fn readable(text: &str, value: Value) -> String {
+    match value {
         Value::Number(number) => readable_number(number),
         Value::Date(date) => readable_date(date),
         Value::Coordinate(at) => {
@@ -143,7 +148,7 @@ fn readable(name: &str, value: &str) -> String {
                 format!("{number} {}s", quantity.unit.name)
             }
         }
-        Value::Text => cut(value.trim(), LONGEST_VALUE).to_owned(),
+        Value::Text => cut(text.trim(), LONGEST_VALUE).to_owned(),
     }
 }
 
@@ -190,6 +195,12 @@ fn trimmed(decimal: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values;
+
+    /// Each literal understood by itself.
+    fn alone<'a>(facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> impl Iterator<Item = Literal<'a>> {
+        facts.into_iter().map(|(name, text)| (name, text, values::parse(name, None, text)))
+    }
 
     const FACTS: [(&str, &str); 4] = [
         ("<http://dbpedia.org/ontology/runtime>", "6720.0"),
@@ -200,16 +211,16 @@ mod tests {
 
     #[test]
     fn sentence_has_words_and_readable_values_in_a_fixed_order() {
-        let text = attribute_text(FACTS.into_iter(), Template::Sentence).unwrap();
+        let text = attribute_text(alone(FACTS), Template::Sentence).unwrap();
         assert_eq!(text, "birth date: 12 March 1946; gross: 1.25 billion, 75.5 million; runtime: 6720");
         let mut reversed = FACTS;
         reversed.reverse();
-        assert_eq!(attribute_text(reversed.into_iter(), Template::Sentence).unwrap(), text);
+        assert_eq!(attribute_text(alone(reversed), Template::Sentence).unwrap(), text);
     }
 
     #[test]
     fn published_has_the_raw_names_once_in_source_order() {
-        let text = attribute_text(FACTS.into_iter(), Template::Published).unwrap();
+        let text = attribute_text(alone(FACTS), Template::Published).unwrap();
         let ontology = "http://dbpedia.org/ontology";
         assert_eq!(text, format!("<{ontology}/runtime>, <{ontology}/gross>, <{ontology}/birthDate>"));
     }
@@ -231,7 +242,11 @@ mod tests {
     #[test]
     fn names_without_values_are_listed() {
         let facts = [("http://e.org/birthDate", ""), ("http://e.org/area", "")];
-        assert_eq!(attribute_text(facts.into_iter(), Template::Sentence).unwrap(), "area; birth date");
+        assert_eq!(attribute_text(alone(facts), Template::Sentence).unwrap(), "area; birth date");
+    }
+
+    fn readable(name: &str, text: &str) -> String {
+        super::readable(text, values::parse(name, None, text))
     }
 
     #[test]
@@ -248,11 +263,11 @@ mod tests {
     #[test]
     fn texts_are_bounded_and_cut_between_characters() {
         let value = "ä".repeat(3000);
-        let text = attribute_text([("note", &*value)].into_iter(), Template::Sentence).unwrap();
+        let text = attribute_text(alone([("note", &*value)]), Template::Sentence).unwrap();
         assert_eq!(text.len(), "note: ".len() + LONGEST_VALUE);
         let names: Vec<String> = (0..2000).map(|i| format!("attribute{i}")).collect();
         for template in Template::ALL {
-            let text = attribute_text(names.iter().map(|name| (&**name, "v")), template).unwrap();
+            let text = attribute_text(alone(names.iter().map(|name| (&**name, "v"))), template).unwrap();
             assert!(text.len() <= LONGEST_TEXT && text.len() > LONGEST_TEXT - 40);
         }
     }

@@ -10,9 +10,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let name = lines.next().unwrap_or_default();
     let datatype = lines.next();
     let value = lines.next().unwrap_or_default();
-    values::parse(name, datatype, value);
+    let facts = [(name, value), (name, ""), (value, name)];
+    let facts = facts.map(|(name, value)| (name, value, values::parse(name, datatype, value)));
     for template in Template::ALL {
-        let text = attribute_text([(name, value), (name, ""), (value, name)].into_iter(), template);
+        let text = attribute_text(facts.into_iter(), template);
         assert!(text.is_none_or(|text| text.len() <= LONGEST_TEXT));
         relation_text(name, template);
     }

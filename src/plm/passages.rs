@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use data_process::pair::{Graph, GraphPair, Side};
 use data_process::texts::{Template, attribute_text, relation_text};
+use data_process::values;
 use indexmap::IndexSet;
 
 /// Texts, each once, in order of first appearance, the left graph's first.
@@ -126,9 +127,11 @@ fn mentions(graph: &Graph, numbers: &[u32], start: usize) -> impl Iterator<Item 
 fn attribute_texts(graph: &Graph, template: Template) -> Vec<Option<String>> {
     let facts = (0..graph.facts.len()).map(|number| (graph.facts[number].entity as usize, number as u32));
     let by_entity = Incidence::new(graph.entities.len(), facts);
+    let typed = values::typed(graph).values;
     let read = |&number: &u32| {
         let fact = &graph.facts[number as usize];
-        (graph.attributes.get_index(fact.attribute as usize).map_or("", |name| &**name), &*fact.value)
+        let name = graph.attributes.get_index(fact.attribute as usize).map_or("", |name| &**name);
+        (name, &*fact.value, typed[number as usize])
     };
     (0..graph.entities.len()).map(|entity| attribute_text(by_entity.of(entity).iter().map(read), template)).collect()
 }
@@ -168,5 +171,15 @@ mod tests {
         assert_eq!(passages.relations.by_graph(), [0..2, 2..2]);
         assert_eq!(passages.attributes.by_graph(), [0..1, 1..2]);
         assert_eq!(passages.own, [None, Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn values_are_read_among_those_of_their_attribute() {
+        let mut left = graph(&["a", "b"], &[], &[], &[(0, "dateFounded"), (1, "dateFounded")]);
+        for (fact, year) in left.facts.iter_mut().zip(["1949.0", "1950.0"]) {
+            fact.value = year.into();
+        }
+        let passages = Passages::of(&GraphPair { left, ..GraphPair::default() }, Template::Sentence);
+        assert_eq!(passages.attributes.iter().collect::<Vec<_>>(), ["date founded: 1949", "date founded: 1950"]);
     }
 }

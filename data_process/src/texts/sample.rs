@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{Template, attribute_text, relation_text};
+use super::{Literal, Template, attribute_text, relation_text};
 use crate::pair::{Graph, GraphPair, Side};
+use crate::values;
 
 /// A relation or an entity, and the text it becomes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -34,12 +35,12 @@ pub fn relations(pair: &GraphPair, template: Template, count: usize) -> Vec<Samp
 pub fn attributes(pair: &GraphPair, template: Template, count: usize) -> Vec<Sample> {
     of_both(pair, |graph| {
         let mut facts = vec![Vec::new(); graph.entities.len()];
-        for fact in &graph.facts {
-            facts[fact.entity as usize].push((&*graph.attributes[fact.attribute as usize], &*fact.value));
+        for (fact, value) in graph.facts.iter().zip(values::typed(graph).values) {
+            facts[fact.entity as usize].push((&*graph.attributes[fact.attribute as usize], &*fact.value, value));
         }
         let described = graph.entities.iter().zip(facts).filter(|(_, facts)| !facts.is_empty());
         let chosen = spread(described.collect(), count);
-        let text = |facts: Vec<(&str, &str)>| attribute_text(facts.into_iter(), template).unwrap_or_default();
+        let text = |facts: Vec<Literal<'_>>| attribute_text(facts.into_iter(), template).unwrap_or_default();
         chosen.into_iter().map(|(entity, facts)| (&**entity, text(facts))).collect()
     })
 }
@@ -62,6 +63,7 @@ fn spread<T>(items: Vec<T>, count: usize) -> Vec<T> {
 mod tests {
     use super::*;
     use crate::event::Silent;
+    use crate::pair::Fact;
     use crate::sources::synthetic::{Knobs, generate};
 
     #[test]
@@ -74,6 +76,19 @@ mod tests {
             assert!(samples.iter().all(|sample| !sample.text.is_empty() && !sample.text.contains("Secret")));
         }
         assert!(relations(&pair, Template::Published, 0).is_empty());
+    }
+
+    #[test]
+    fn a_year_among_years_is_no_december() {
+        let fact = |entity, value: &str| Fact { entity, attribute: 0, value: value.into(), datatype: None, lang: None };
+        let graph = Graph {
+            entities: ["a", "b", "c"].into_iter().map(Into::into).collect(),
+            attributes: ["dateFounded"].into_iter().map(Into::into).collect(),
+            facts: vec![fact(0, "1949.0"), fact(1, "1950.0"), fact(2, "1951.0")],
+            ..Graph::default()
+        };
+        let pair = GraphPair { left: graph, ..GraphPair::default() };
+        assert_eq!(attributes(&pair, Template::Sentence, 3)[0].text, "date founded: 1949");
     }
 
     #[test]

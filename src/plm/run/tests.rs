@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use data_process::event::Silent;
 use data_process::pair::{Fact, Graph, GraphPair, Triple};
-use data_process::texts;
+use data_process::{texts, values};
 use tch::Device;
 
 use super::*;
@@ -73,7 +73,8 @@ fn entities_get_the_mean_of_their_relations_and_the_vector_of_their_attributes()
         let mean = of_first.iter().map(|v| f64::from(v[at])).sum::<f64>() / of_first.len() as f64;
         assert!((f64::from(*found) - mean).abs() < 1e-6);
     }
-    let text = texts::attribute_text([("height", "0")].into_iter(), TEMPLATE).unwrap();
+    let height = ("height", "0", values::parse("height", None, "0"));
+    let text = texts::attribute_text([height].into_iter(), TEMPLATE).unwrap();
     assert_eq!(column(&path, "attribute_text")[0], (0, vector(&text)));
 }
 

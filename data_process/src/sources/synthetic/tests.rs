@@ -4,7 +4,8 @@ use super::*;
 use crate::event::Silent;
 use crate::pair::Graph;
 use crate::store::{self, Column, Origin, Store};
-use crate::texts::{Template, attribute_text};
+use crate::texts::{Literal, Template, attribute_text};
+use crate::values;
 
 fn world(entities: usize, seed: u64) -> World {
     generate(&Knobs { entities, seed, ..Knobs::default() }, &Silent).unwrap()
@@ -165,10 +166,10 @@ fn hits(pairs: usize, similarity: impl Fn(usize, usize) -> f32) -> f64 {
 
 fn trigrams(graph: &Graph) -> Vec<FxHashMap<[u8; 3], f32>> {
     let mut facts = vec![Vec::new(); graph.entities.len()];
-    for fact in &graph.facts {
-        facts[fact.entity as usize].push((&*graph.attributes[fact.attribute as usize], &*fact.value));
+    for (fact, value) in graph.facts.iter().zip(values::typed(graph).values) {
+        facts[fact.entity as usize].push((&*graph.attributes[fact.attribute as usize], &*fact.value, value));
     }
-    let text = |facts: Vec<(&str, &str)>| attribute_text(facts.into_iter(), Template::Sentence).unwrap_or_default();
+    let text = |facts: Vec<Literal<'_>>| attribute_text(facts.into_iter(), Template::Sentence).unwrap_or_default();
     facts.into_iter().map(|facts| counted(text(facts).as_bytes())).collect()
 }
 
