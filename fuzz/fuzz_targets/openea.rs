@@ -11,5 +11,5 @@ static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
 });
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let _ = openea::read(FOLDER.fill(input), &Silent);
+    let _ = openea::read(FOLDER.fill(input), false, &Silent);
 });

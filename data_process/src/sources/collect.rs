@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use indexmap::IndexSet;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::SourceError;
 use super::lines::Outcome;
@@ -17,6 +17,22 @@ pub(super) type Set<T> = IndexSet<T, FxBuildHasher>;
 /// Links between two graphs while they are being read: `(left entity, right entity)`.
 pub(super) type Links = Set<(u32, u32)>;
 
+/// Attributes that say what an entity is called; OpenEA's files of YAGO write them short.
+const NAMES: [&str; 6] = [
+    "http://www.w3.org/2000/01/rdf-schema#label",
+    "http://www.w3.org/2004/02/skos/core#prefLabel",
+    "http://xmlns.com/foaf/0.1/name",
+    "rdfs:label",
+    "skos:prefLabel",
+    "foaf:name",
+];
+
+/// Whether an attribute says what an entity is called.
+pub(super) fn is_name(attribute: &str) -> bool {
+    let bare = attribute.strip_prefix('<').and_then(|inner| inner.strip_suffix('>'));
+    NAMES.contains(&bare.unwrap_or(attribute))
+}
+
 /// A graph that still grows. Entities are numbered in order of appearance until [`Self::sorted`] or [`Self::in_order`].
 #[derive(Debug, Default)]
 pub(super) struct Growing {
@@ -27,6 +43,10 @@ pub(super) struct Growing {
     attributes: Names,
     facts: Set<Fact>,
     tags: Names,
+    /// The first name of each entity that has one.
+    labels: FxHashMap<u32, Box<str>>,
+    /// Whether names are values, too.
+    use_labels: bool,
     /// What was said before and is kept all the same; none if it is not.
     repeats: Option<(Vec<Triple>, Vec<Fact>)>,
 }
@@ -45,6 +65,11 @@ impl Growing {
     /// The same graph, keeping edges and literals as often as they are said.
     pub(super) fn keeping_repeats(self) -> Self {
         Self { repeats: Some(<_>::default()), ..self }
+    }
+
+    /// The same graph, keeping names as values, too, if asked to.
+    pub(super) fn using_labels(self, use_labels: bool) -> Self {
+        Self { use_labels, ..self }
     }
 
     /// The number of an entity already seen.
@@ -74,17 +99,30 @@ impl Growing {
         kept(new)
     }
 
-    /// Adds a literal of an entity.
+    /// Adds a literal of an entity. One that says what the entity is called becomes its label, if it is the first, and a
+    /// value only if asked for: names give the answer away.
+    pub(super) fn value(&mut self, entity: u32, attribute: &str, literal: Literal<'_>) -> Outcome {
+        // An empty name names nothing: it is the trace of a source that has attributes without values.
+        if is_name(attribute) && !literal.value.is_empty() {
+            self.labels.entry(entity).or_insert_with(|| literal.value.into());
+            if !self.use_labels {
+                return Outcome::Kept;
+            }
+        }
+        self.fact(entity, attribute, literal)
+    }
+
+    /// Adds a literal of an entity, whatever it says.
     pub(super) fn fact(&mut self, entity: u32, attribute: &str, literal: Literal<'_>) -> Outcome {
         let attribute = number(&mut self.attributes, attribute);
         let datatype = literal.datatype.map(|tag| number(&mut self.tags, tag));
         let lang = literal.lang.map(|tag| number(&mut self.tags, tag));
         let fact = Fact { entity, attribute, value: literal.value.into(), datatype, lang };
-        if let Some((_, facts)) = self.repeats.as_mut().filter(|_| self.facts.contains(&fact)) {
-            facts.push(fact);
-            return Outcome::Repeated;
+        let Some(earlier) = self.facts.replace(fact) else { return Outcome::Kept };
+        if let Some((_, facts)) = &mut self.repeats {
+            facts.push(earlier);
         }
-        kept(self.facts.insert(fact))
+        Outcome::Repeated
     }
 
     /// The graph with its entities in the byte order of their identifiers, so that nothing about the order of the
@@ -104,6 +142,9 @@ impl Growing {
         for fact in &mut graph.facts {
             fact.entity = rank[fact.entity as usize];
         }
+        if !graph.labels.is_empty() {
+            graph.labels = order.iter().map(|&old| graph.labels[old as usize].take()).collect();
+        }
         graph.entities.sort_unstable();
         Ok(graph)
     }
@@ -115,8 +156,8 @@ impl Growing {
         fits(&self.name, "triples", self.triples.len() + triples.len())?;
         Ok(Graph {
             name: self.name,
+            labels: slots(self.entities.len(), self.labels),
             entities: self.entities,
-            labels: Vec::new(),
             relations: self.relations,
             triples: self.triples.into_iter().chain(triples).collect(),
             attributes: self.attributes,
@@ -124,6 +165,15 @@ impl Growing {
             tags: self.tags,
         })
     }
+}
+
+/// One slot per entity, or none at all if no entity has a label.
+fn slots(entities: usize, labels: FxHashMap<u32, Box<str>>) -> Vec<Option<Box<str>>> {
+    let mut slots = if labels.is_empty() { Vec::new() } else { vec![None; entities] };
+    for (entity, label) in labels {
+        slots[entity as usize] = Some(label);
+    }
+    slots
 }
 
 fn number(names: &mut Names, name: &str) -> u32 {
@@ -168,6 +218,20 @@ mod tests {
         assert_eq!(graph.entities.iter().map(|uri| &**uri).collect::<Vec<_>>(), ["apple", "zebra"]);
         assert_eq!(graph.triples, [Triple { head: 1, relation: 0, tail: 0 }]);
         assert_eq!(graph.facts[0].entity, 1);
+    }
+
+    #[test]
+    fn the_first_name_is_the_label_and_a_value_only_if_asked_for() {
+        for (use_labels, values) in [(false, 1), (true, 3)] {
+            let mut growing = Growing::new("G").using_labels(use_labels);
+            growing.triple("b", "r", "a");
+            for (attribute, value) in [("<http://xmlns.com/foaf/0.1/name>", "B"), ("skos:prefLabel", "Bee"), ("n", "1")]
+            {
+                assert_eq!(growing.value(0, attribute, Literal::plain(value)), Outcome::Kept);
+            }
+            let graph = growing.sorted().unwrap();
+            assert_eq!((graph.labels, graph.facts.len()), (vec![None, Some("B".into())], values));
+        }
     }
 
     #[test]

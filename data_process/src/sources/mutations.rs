@@ -97,7 +97,7 @@ fn damaged_id_files_are_read_or_refused() {
 #[test]
 fn damaged_openea_files_are_read_or_refused() {
     let files: Vec<_> = openea::FILES.into_iter().zip(openea::tests::CONTENT).collect();
-    damage_each(&files, |folder| openea::read(folder, &Silent));
+    damage_each(&files, |folder| openea::read(folder, false, &Silent));
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! | `ent_links` | `left⇥right` |
 //! | `721_5fold/1…5/{train,valid,test}_links` | published splits, read by [`super::published`] |
 //!
-//! Entities are numbered in the byte order of their identifiers. The tables are read by Polars; the attribute lines by
+//! `rdfs:label`, `skos:prefLabel` and `foaf:name`, in full or in short, are the entity's label, the first one; values only if
+//! asked for. Entities are numbered in the byte order of their identifiers. The tables are read by Polars; the attribute lines by
 //! hand, because a value may hold TABs.
 
 use std::path::{Path, PathBuf};
@@ -22,11 +23,11 @@ use crate::pair::{Graph, GraphPair};
 /// The files of the layout, left graph first, the links last.
 pub(super) const FILES: [&str; 5] = ["rel_triples_1", "attr_triples_1", "rel_triples_2", "attr_triples_2", "ent_links"];
 
-/// Reads a folder in OpenEA's layout.
+/// Reads a folder in OpenEA's layout; names of entities become values, too, if asked for.
 ///
 /// # Errors
 /// If files are missing (all are named at once) or malformed, or a link names an entity its graph does not have.
-pub fn read(folder: &Path, observer: &dyn Observer) -> Result<Loaded, SourceError> {
+pub fn read(folder: &Path, use_labels: bool, observer: &dyn Observer) -> Result<Loaded, SourceError> {
     let files = FILES.map(|name| folder.join(name));
     let missing: Vec<PathBuf> = files.iter().filter(|file| !file.is_file()).cloned().collect();
     if !missing.is_empty() {
@@ -39,17 +40,23 @@ pub fn read(folder: &Path, observer: &dyn Observer) -> Result<Loaded, SourceErro
     let bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
     let task = format!("reading {}", folder.display());
     observer.on(Event::Started { task: &task, total: Some(bytes), unit: Unit::Bytes });
-    let loaded = read_files(&files, folder, observer);
+    let loaded = read_files(&files, folder, use_labels, observer);
     observer.on(Event::Finished);
     loaded
 }
 
-fn read_files(files: &[PathBuf; 5], folder: &Path, observer: &dyn Observer) -> Result<Loaded, SourceError> {
+fn read_files(
+    files: &[PathBuf; 5],
+    folder: &Path,
+    use_labels: bool,
+    observer: &dyn Observer,
+) -> Result<Loaded, SourceError> {
     let [left_triples, left_values, right_triples, right_values, links_path] = files;
     let [left_name, right_name] = graph_names(folder);
+    let growing = |name: &str| Growing::new(name).using_labels(use_labels);
     let (left, right) = rayon::join(
-        || graph(&left_name, left_triples, left_values, observer),
-        || graph(&right_name, right_triples, right_values, observer),
+        || graph(growing(&left_name), left_triples, left_values, observer),
+        || graph(growing(&right_name), right_triples, right_values, observer),
     );
     let ((left, left_reports), (right, right_reports)) = (left?, right?);
     let mut links = Links::default();
@@ -73,12 +80,11 @@ fn graph_names(folder: &Path) -> [String; 2] {
 }
 
 fn graph(
-    name: &str,
+    mut growing: Growing,
     triples: &Path,
     values: &Path,
     observer: &dyn Observer,
 ) -> Result<(Graph, [FileReport; 2]), SourceError> {
-    let mut growing = Growing::new(name);
     let triples =
         tables::texts(triples, observer, |_, [head, relation, tail]| Ok(growing.triple(head, relation, tail)))?;
     let values = lines::read(values, observer, |line| Ok(take_value(&mut growing, line.text)))?;
@@ -90,7 +96,7 @@ fn take_value(growing: &mut Growing, line: &str) -> Outcome {
     match (fields.next(), fields.next(), fields.next()) {
         (Some(entity), Some(attribute), Some(value)) if !entity.is_empty() && !attribute.is_empty() => {
             let entity = growing.entity(entity);
-            growing.fact(entity, attribute, Literal::quoted(value).unwrap_or(Literal::plain(value)))
+            growing.value(entity, attribute, Literal::quoted(value).unwrap_or(Literal::plain(value)))
         }
         _ => Outcome::Unreadable("expected `entity<TAB>attribute<TAB>value`"),
     }

@@ -14,17 +14,18 @@
 mod export;
 mod syntax;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use oxrdf::vocab::{rdf, rdfs, xsd};
-use oxrdf::{Literal as RdfLiteral, NamedNode, NamedOrBlankNode, Term};
+use oxrdf::{Literal as RdfLiteral, NamedNode, NamedNodeRef, NamedOrBlankNode, Term};
 
 use super::collect::{Growing, Links, kept, known};
 use super::lines::{self, Outcome};
 use super::literal::Literal;
 use super::{FileReport, Loaded, Report, SourceError};
 use crate::event::{Event, Observer, Unit};
-use crate::pair::{Graph, GraphPair};
+use crate::pair::{Graph, GraphPair, Names};
 
 pub use export::{ExportError, Exported, export};
 pub use syntax::Syntax;
@@ -33,12 +34,6 @@ pub use syntax::Syntax;
 const ESCAPED: &str = "urn:humea:";
 
 const SAME: [&str; 2] = ["http://www.w3.org/2002/07/owl#sameAs", "http://www.w3.org/2004/02/skos/core#exactMatch"];
-
-const NAMES: [&str; 3] = [
-    "http://www.w3.org/2000/01/rdf-schema#label",
-    "http://www.w3.org/2004/02/skos/core#prefLabel",
-    "http://xmlns.com/foaf/0.1/name",
-];
 
 /// What to read and how.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +71,7 @@ fn read_files(source: &Source, observer: &dyn Observer) -> Result<Loaded, Source
     let (left, right) = rayon::join(|| graph(&source.left), || graph(&source.right));
     let ((left, left_same, left_report), (right, right_same, right_report)) = (left?, right?);
     let mut links = Links::default();
-    for (one, other) in left_same.iter().chain(&right_same) {
+    for (one, other) in left_same.iter().chain(right_same.iter()) {
         links.extend(link(&left, &right, one, other));
     }
     let mut files = vec![left_report, right_report];
@@ -95,73 +90,69 @@ fn link(left: &Graph, right: &Graph, one: &str, other: &str) -> Option<(u32, u32
     between(one, other).or_else(|| between(other, one))
 }
 
-type Same = Vec<(Box<str>, Box<str>)>;
+/// What a file says to be the same, each subject kept once.
+#[derive(Default)]
+struct Same {
+    subjects: Names,
+    pairs: Vec<(u32, Box<str>)>,
+}
+
+impl Same {
+    fn push(&mut self, subject: &str, object: &str) {
+        let known = self.subjects.get_index_of(subject);
+        let number = known.unwrap_or_else(|| self.subjects.insert_full(subject.into()).0);
+        self.pairs.push((number as u32, object.into()));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(subject, object)| (&*self.subjects[*subject as usize], &**object))
+    }
+}
 
 /// A graph while its file is being read.
 struct Reading {
     growing: Growing,
-    labels: Same,
     same: Same,
-    use_labels: bool,
 }
 
 impl Reading {
     fn new(path: &Path, use_labels: bool) -> Self {
-        let growing = Growing::new(&syntax::graph_name(path));
-        Self { growing, labels: Vec::new(), same: Vec::new(), use_labels }
+        let growing = Growing::new(&syntax::graph_name(path)).using_labels(use_labels);
+        Self { growing, same: Same::default() }
     }
 
     fn read(mut self, path: &Path, observer: &dyn Observer) -> Result<(Graph, Same, FileReport), SourceError> {
         let report = syntax::read(path, observer, |subject, predicate, object| self.take(subject, predicate, object))?;
-        let mut graph = self.growing.sorted()?;
-        if !self.labels.is_empty() {
-            graph.labels = vec![None; graph.entities.len()];
-        }
-        for (entity, label) in self.labels {
-            if let Some(row) = graph.entities.get_index_of(&entity) {
-                graph.labels[row].get_or_insert(label);
-            }
-        }
-        Ok((graph, self.same, report))
+        Ok((self.growing.sorted()?, self.same, report))
     }
 
     fn take(&mut self, subject: &NamedOrBlankNode, predicate: &NamedNode, object: &Term) -> Outcome {
-        let subject = match subject {
-            NamedOrBlankNode::NamedNode(node) => name(node),
-            NamedOrBlankNode::BlankNode(node) => node.to_string(),
-        };
+        let subject = subject_name(subject);
         match object {
             Term::Literal(literal) => self.literal(&subject, predicate, literal),
             Term::NamedNode(node) if *predicate == rdf::TYPE && *node == rdfs::RESOURCE => {
                 self.growing.entity(&subject);
                 Outcome::Kept
             }
-            Term::NamedNode(node) => self.edge(&subject, predicate, &name(node)),
+            Term::NamedNode(node) => self.edge(&subject, predicate, &name(node.as_ref())),
             Term::BlankNode(node) => self.edge(&subject, predicate, &node.to_string()),
         }
     }
 
     fn edge(&mut self, subject: &str, predicate: &NamedNode, object: &str) -> Outcome {
         if SAME.contains(&predicate.as_str()) {
-            self.same.push((subject.into(), object.into()));
+            self.same.push(subject, object);
             return Outcome::Kept;
         }
-        self.growing.triple(subject, &name(predicate), object)
+        self.growing.triple(subject, &name(predicate.as_ref()), object)
     }
 
     fn literal(&mut self, subject: &str, predicate: &NamedNode, literal: &RdfLiteral) -> Outcome {
         let entity = self.growing.entity(subject);
-        // An empty name names nothing: it is the trace of a source that has attributes without values.
-        if NAMES.contains(&predicate.as_str()) && !literal.value().is_empty() {
-            self.labels.push((subject.into(), literal.value().into()));
-            if !self.use_labels {
-                return Outcome::Kept;
-            }
-        }
         let typed = literal.language().is_none() && literal.datatype() != xsd::STRING;
-        let datatype = typed.then(|| name(&literal.datatype().into_owned()));
+        let datatype = typed.then(|| name(literal.datatype()));
         let literal = Literal { value: literal.value(), datatype: datatype.as_deref(), lang: literal.language() };
-        self.growing.fact(entity, &name(predicate), literal)
+        self.growing.value(entity, &name(predicate.as_ref()), literal)
     }
 }
 
@@ -200,15 +191,11 @@ fn ends(line: &str) -> Option<(String, String)> {
     }
     if let Some((subject, predicate, object)) = syntax::statement(line) {
         let node = match object {
-            Term::NamedNode(node) => name(&node),
+            Term::NamedNode(node) => name(node.as_ref()).into_owned(),
             Term::BlankNode(node) => node.to_string(),
             Term::Literal(_) => return None,
         };
-        let subject = match subject {
-            NamedOrBlankNode::NamedNode(node) => name(&node),
-            NamedOrBlankNode::BlankNode(node) => node.to_string(),
-        };
-        return SAME.contains(&predicate.as_str()).then_some((subject, node));
+        return SAME.contains(&predicate.as_str()).then(|| (subject_name(&subject).into_owned(), node));
     }
     let (one, rest) = line.strip_suffix(" .")?.split_once(' ')?;
     let other = rest.strip_prefix("<SameAs> ")?;
@@ -220,10 +207,17 @@ fn bare(text: &str) -> String {
     text.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(text).to_owned()
 }
 
+fn subject_name(subject: &NamedOrBlankNode) -> Cow<'_, str> {
+    match subject {
+        NamedOrBlankNode::NamedNode(node) => name(node.as_ref()),
+        NamedOrBlankNode::BlankNode(node) => node.to_string().into(),
+    }
+}
+
 /// The name an IRI stands for: itself, or what [`export`] had to escape.
-fn name(node: &NamedNode) -> String {
+fn name(node: NamedNodeRef<'_>) -> Cow<'_, str> {
     let iri = node.as_str();
-    iri.strip_prefix(ESCAPED).and_then(export::unescape).unwrap_or_else(|| iri.to_owned())
+    iri.strip_prefix(ESCAPED).and_then(export::unescape).map_or(iri.into(), Cow::Owned)
 }
 
 #[cfg(test)]

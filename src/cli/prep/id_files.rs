@@ -19,6 +19,10 @@ pub(super) struct Args {
     /// How the files are laid out
     #[arg(long, value_enum, default_value_t = Layout::Dbp15k)]
     layout: Layout,
+    /// Keep names (`rdfs:label`, `skos:prefLabel`, `foaf:name`) as values, too; on most benchmarks they give the answer away. Only
+    /// OpenEA's layout has values
+    #[arg(long)]
+    use_labels: bool,
     /// The store to write
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
@@ -40,7 +44,7 @@ pub(super) fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     let place = Place::claim(args.out, args.force)?;
     let loaded = match args.layout {
         Layout::Dbp15k => id_files::read(&args.folder, bars)?,
-        Layout::Openea => openea::read(&args.folder, bars)?,
+        Layout::Openea => openea::read(&args.folder, args.use_labels, bars)?,
     };
     place.write(&loaded, "humea prep id-files")
 }

@@ -25,7 +25,7 @@ fn written() -> TempDir {
 #[test]
 fn a_folder_is_read_with_its_values() {
     let folder = written();
-    let Loaded { pair, report } = read(folder.path(), &Silent).unwrap();
+    let Loaded { pair, report } = read(folder.path(), false, &Silent).unwrap();
     let names = |graph: &Graph| graph.entities.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(&pair.left), ["http://d/A", "http://d/Z", "http://d/Ä"]);
     assert_eq!(names(&pair.right), ["Q1", "Q2", "Q3"]);
@@ -38,11 +38,22 @@ fn a_folder_is_read_with_its_values() {
 }
 
 #[test]
+fn names_are_labels_and_values_only_if_asked_for() {
+    let folder = written();
+    let values = "Q2\tskos:prefLabel\t\"Wien\"@de\nQ2\thttp://xmlns.com/foaf/0.1/name\tVienna\nQ3\tP9\t1.5\n";
+    fs::write(folder.path().join(FILES[3]), values).unwrap();
+    for (use_labels, count) in [(false, 1), (true, 3)] {
+        let right = read(folder.path(), use_labels, &Silent).unwrap().pair.right;
+        assert_eq!((right.labels, right.facts.len()), (vec![None, Some("Wien".into()), None], count));
+    }
+}
+
+#[test]
 fn every_missing_file_is_named() {
     let folder = written();
     fs::remove_file(folder.path().join("ent_links")).unwrap();
     fs::remove_file(folder.path().join("attr_triples_2")).unwrap();
-    let error = read(folder.path(), &Silent).unwrap_err();
+    let error = read(folder.path(), false, &Silent).unwrap_err();
     let words = error.to_string();
     assert!(
         words.contains("ent_links") && words.contains("attr_triples_2") && !words.contains("/rel_triples_1"),
@@ -55,7 +66,7 @@ fn every_missing_file_is_named() {
 fn a_link_to_an_unknown_entity_is_named_with_its_line() {
     let folder = written();
     fs::write(folder.path().join("ent_links"), "http://d/A\tQ2\nhttp://d/A\tQ4\n").unwrap();
-    let error = read(folder.path(), &Silent).unwrap_err();
+    let error = read(folder.path(), false, &Silent).unwrap_err();
     assert!(matches!(&error, SourceError::UnknownEntity { line: 2, entity, .. } if entity == "Q4"), "{error}");
 }
 
@@ -65,7 +76,7 @@ fn malformed_files_are_refused_by_name() {
         for content in ["", "no tabs here\n", "\u{FEFF}a\tb\tc\n", "a\tb\tc\r\n", "\0"] {
             let folder = written();
             fs::write(folder.path().join(name), content).unwrap();
-            let error = read(folder.path(), &Silent).unwrap_err();
+            let error = read(folder.path(), false, &Silent).unwrap_err();
             assert_eq!(error.kind(), Kind::Data, "{name} {content:?}: {error}");
             assert!(error.to_string().contains(name), "{error}");
         }

@@ -12,7 +12,7 @@ use oxrdf::{BlankNodeRef, Literal, LiteralRef, NamedNode, NamedNodeRef, NamedOrB
 use oxttl::NTriplesSerializer;
 use oxttl::ntriples::WriterNTriplesSerializer;
 
-use super::{ESCAPED, NAMES, SAME};
+use super::{ESCAPED, SAME};
 use crate::aside;
 use crate::fault::{Fault, Kind};
 use crate::pair::{Fact, Graph, GraphPair};
@@ -113,7 +113,7 @@ fn graph(graph: &Graph, out: &mut Out<'_>) -> io::Result<()> {
         }
         if let Some(label) = label {
             let label = LiteralRef::new_simple_literal(label);
-            out.serialize_triple(TripleRef::new(node.subject(), NamedNodeRef::new_unchecked(NAMES[0]), label))?;
+            out.serialize_triple(TripleRef::new(node.subject(), rdfs::LABEL, label))?;
         }
         for triple in own_triples {
             let tail = Node::of(&graph.entities[triple.tail as usize]);

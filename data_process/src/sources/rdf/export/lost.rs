@@ -8,7 +8,8 @@ use rustc_hash::FxHashSet;
 
 use super::iri;
 use crate::pair::{Fact, Graph, GraphPair, Names};
-use crate::sources::rdf::{NAMES, SAME};
+use crate::sources::collect::is_name;
+use crate::sources::rdf::SAME;
 
 /// A line for each kind of loss that a pair meets.
 pub(super) fn of(pair: &GraphPair) -> Vec<String> {
@@ -53,7 +54,7 @@ fn other_edges(graph: &Graph) -> usize {
 }
 
 fn label_values(graph: &Graph) -> usize {
-    let labels = each(&graph.attributes, |name| NAMES.contains(&name.as_str()));
+    let labels: Vec<bool> = graph.attributes.iter().map(|name| is_name(name)).collect();
     graph.facts.iter().filter(|fact| labels[fact.attribute as usize] && !fact.value.is_empty()).count()
 }
 
