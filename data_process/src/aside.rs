@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 /// How temporary files end.
 pub(crate) const SUFFIX: &str = ".tmp";
@@ -40,6 +40,44 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
 pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder(path))
+}
+
+/// A new folder beside `path`, for what is to take its name by [`publish_new`]; removed when dropped, and by the next one of
+/// this name if the process is killed.
+#[derive(Debug)]
+pub struct Folder {
+    folder: TempDir,
+    /// Marks it as in use, see `sweep`.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        sweep(path);
+        let prefix = prefix(path);
+        let folder = Builder::new().prefix(&prefix).suffix(SUFFIX).tempdir_in(folder(path))?;
+        let lock = File::open(folder.path())?;
+        lock.try_lock().ok();
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Gives a durable file another name, which must be free.
+///
+/// # Errors
+/// If the name is taken, or the disk refuses.
+pub fn publish_new(file: &Path, path: &Path) -> io::Result<()> {
+    TempPath::try_from_path(file)?.persist_noclobber(path).map_err(|error| error.error)?;
     sync_folder(folder(path))
 }
 
@@ -105,5 +143,22 @@ mod tests {
         assert!(!left.exists());
         assert!(other.exists() && first.path().exists() && second.path().exists());
         assert_eq!(first.path().parent(), path.parent());
+        let left = Folder::beside(&path).unwrap().folder.keep();
+        let third = Folder::beside(&path).unwrap();
+        assert!(!left.exists() && first.path().exists() && third.path().exists());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let aside = Folder::beside(&path).unwrap();
+        let whole = aside.path().join("whole");
+        for expected in [None, Some(io::ErrorKind::AlreadyExists)] {
+            fs::write(&whole, "ours").unwrap();
+            assert_eq!(publish_new(&whole, &path).err().map(|error| error.kind()), expected);
+            fs::write(&path, "theirs").unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
     }
 }

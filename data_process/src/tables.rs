@@ -98,8 +98,7 @@ pub fn write(path: &Path, columns: &[Column]) -> Result<(), TableError> {
     let written = ArrowWriter::try_new(file.as_file(), batch.schema(), Some(properties))
         .and_then(|mut writer| writer.write(&batch).and_then(|()| writer.close()));
     written.map_err(|error| failed(error.to_string()))?;
-    file.persist(path).map_err(|error| failed(error.to_string()))?;
-    Ok(())
+    aside::publish(file, path).map_err(|error| failed(error.to_string()))
 }
 
 fn batch(columns: &[Column]) -> Result<RecordBatch, ArrowError> {

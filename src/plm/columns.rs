@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use data_process::aside;
 use data_process::store::{NewVectors, Provenance};
 
 use super::mapping::Mapping;
@@ -18,8 +19,8 @@ pub(super) struct Column {
     /// The entities that have a vector.
     pub(super) rows: Vec<u32>,
     values: Mapping,
-    /// Removes the scratch file when the column goes.
-    _file: tempfile::TempPath,
+    /// Removes the scratch file when the column goes, and marks it as in use until then.
+    _file: tempfile::NamedTempFile,
 }
 
 impl Column {
@@ -71,7 +72,8 @@ impl Column {
     }
 }
 
-/// A column while it is written.
+/// A column while it is written, under a temporary name of the store: whoever writes the store next removes what a killed
+/// run left.
 struct Scratch {
     file: BufWriter<tempfile::NamedTempFile>,
     rows: Vec<u32>,
@@ -79,9 +81,7 @@ struct Scratch {
 
 impl Scratch {
     fn beside(store: &Path) -> io::Result<Self> {
-        let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".humea-").suffix(".scratch").tempfile_in(folder)?;
-        Ok(Self { file: BufWriter::new(file), rows: Vec::new() })
+        Ok(Self { file: BufWriter::new(aside::beside(store)?), rows: Vec::new() })
     }
 
     fn push(&mut self, entity: usize, vector: impl Iterator<Item = f32>) -> io::Result<()> {
@@ -93,7 +93,7 @@ impl Scratch {
     }
 
     fn finish(self, name: &'static str, width: usize) -> io::Result<Column> {
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?.into_temp_path();
-        Ok(Column { name, width, rows: self.rows, values: Mapping::open(&file)?, _file: file })
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Column { name, width, rows: self.rows, values: Mapping::open(file.path())?, _file: file })
     }
 }

@@ -13,6 +13,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use super::mmkb::{COMMIT, Pair, REPOSITORY};
+use crate::aside;
 use crate::digest;
 use crate::event::{Event, Observer, Unit};
 use crate::fault::{Fault, Kind};
@@ -190,7 +191,7 @@ impl Client<'_> {
     fn fetch_one(&self, url: &str, target: &Path, hash: &str) -> Result<(), DownloadError> {
         let part = part_of(target);
         let unwritable = |source| DownloadError::Write { path: part.clone(), source };
-        fs::create_dir_all(target.parent().unwrap_or(Path::new("."))).map_err(unwritable)?;
+        fs::create_dir_all(aside::folder(target)).map_err(unwritable)?;
         let outcome = self.until_whole(url, &part);
         self.observer.on(Event::Finished);
         outcome?;
@@ -199,7 +200,13 @@ impl Client<'_> {
             fs::remove_file(&part).map_err(unwritable)?;
             return Err(DownloadError::WrongHash { url: url.to_owned(), expected: hash.to_owned(), found });
         }
-        fs::rename(&part, target).map_err(unwritable)
+        // What has the published name is whole, even after a power cut.
+        let publish = || {
+            File::open(&part)?.sync_all()?;
+            fs::rename(&part, target)?;
+            aside::sync_folder(aside::folder(target))
+        };
+        publish().map_err(unwritable)
     }
 
     /// Connects again after each break, as long as breaks are not all that comes.
