@@ -11,7 +11,7 @@ use crate::fault::{Fault, Kind};
 #[non_exhaustive]
 pub enum SourceError {
     /// Files of the source are not there.
-    #[error("missing:\n  {}\n{advice}", .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("\n  "))]
+    #[error("missing: {}; {advice}", .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "))]
     Missing {
         /// Each missing file, at the place where it was looked for.
         files: Vec<PathBuf>,

@@ -93,7 +93,7 @@ impl Files {
         if missing.is_empty() {
             return Ok(Self { left: SideFiles::of(folder, 1), right: SideFiles::of(folder, 2), links });
         }
-        let advice = "\nThe id-file layout has ent_ids_1/2 (id⇥entity), triples_1/2 (head⇥relation⇥tail, as ids) and \
+        let advice = "the id-file layout has ent_ids_1/2 (id⇥entity), triples_1/2 (head⇥relation⇥tail, as ids) and \
                       ill_ent_ids, or sup_ent_ids and ref_ent_ids (left id⇥right id); the DBP15K archives and the \
                       converted MMKB folders hold them. Is this the folder the files lie in? Folders with rel_triples_1 \
                       and ent_links are read with --layout openea."

@@ -132,7 +132,7 @@ fn sizes(files: &[PathBuf], raw: &Path) -> Result<u64, SourceError> {
         return Ok(files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum());
     }
     let advice = format!(
-        "\nThe text files are published in the public repository {REPOSITORY} on GitHub (commit {COMMIT}); \
+        "the text files are published in the public repository {REPOSITORY} on GitHub (commit {COMMIT}); \
          `humea prep mmkb --download` fetches them into {raw}, or copy its folders FB15K, DB15K and YAGO15K there, \
          or say with --raw where they are. Image vectors (`*_ImageData.h5`) are published by the authors apart from \
          that; `humea import-vectors` adds them to a finished store.",

@@ -31,7 +31,7 @@ pub fn read(folder: &Path, use_labels: bool, observer: &dyn Observer) -> Result<
     let files = FILES.map(|name| folder.join(name));
     let missing: Vec<PathBuf> = files.iter().filter(|file| !file.is_file()).cloned().collect();
     if !missing.is_empty() {
-        let advice = "\nOpenEA's layout has rel_triples_1/2, attr_triples_1/2 and ent_links in one folder, such as \
+        let advice = "OpenEA's layout has rel_triples_1/2, attr_triples_1/2 and ent_links in one folder, such as \
                       EN_FR_15K_V1 of its published archives; folders with ent_ids_1 and triples_1 are read with \
                       --layout dbp15k."
             .to_owned();

@@ -49,7 +49,7 @@ fn first_of(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 
 fn missing(folder: &Path) -> SourceError {
     let files = [TRAIN[0], TEST[0]].map(|name| folder.join(name)).to_vec();
-    let advice = "\nA published split is a folder with train_links and test_links (and valid_links), such as OpenEA's \
+    let advice = "a published split is a folder with train_links and test_links (and valid_links), such as OpenEA's \
                   721_5fold/1, or with sup_ent_ids and ref_ent_ids; or one file of train links."
         .to_owned();
     SourceError::Missing { files, advice }

@@ -191,7 +191,9 @@ pub fn drop_vectors(path: &Path, name: &str) -> Result<(), StoreError> {
 }
 
 /// A pair in the order in which a store gives it back: triples grouped by head and facts by entity, otherwise in their
-/// old order; no labels rather than only empty ones. `store.pair()? == grouped(pair)` for every pair that was written.
+/// old order; no labels rather than only empty ones. `store.pair()? == grouped(pair)` for every pair that was written, except
+/// that where the names of relations, attributes, datatypes and languages take more than 16 MiB they are numbered in the
+/// order in which the rows use them, and those that no row uses are gone.
 pub fn grouped(mut pair: GraphPair) -> GraphPair {
     for graph in [&mut pair.left, &mut pair.right] {
         graph.triples.sort_by_key(|triple| triple.head);
