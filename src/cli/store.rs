@@ -231,13 +231,11 @@ fn validate(path: &Path) -> Result<(), Failure> {
 fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
     let provenance = Provenance { source: from.display().to_string(), ..Provenance::default() };
     if from.extension().is_some_and(|extension| extension == "npy") {
-        let entities = Store::open(path)?.entities();
-        let (width, matrix) = store::read_matrix(from, entities)?;
+        let opened = Store::open(path)?;
+        let (width, matrix) = store::read_matrix(from, opened.entities())?;
         let (rows, values) = store::present_rows(width, &matrix);
-        return Ok(store::put_vectors(
-            path,
-            &[NewVectors { name, width, rows: &rows, values: &values, provenance: &provenance }],
-        )?);
+        let column = NewVectors { name, width, rows: &rows, values: &values, provenance: &provenance };
+        return Ok(opened.put_vectors(&[column])?);
     }
     Ok(store::copy_vectors(path, name, from)?)
 }

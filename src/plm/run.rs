@@ -156,7 +156,7 @@ fn write(
     let vectors: Vec<NewVectors<'_>> =
         columns.iter().filter(|column| !column.rows.is_empty()).map(|column| column.vectors(provenance)).collect();
     let Some(shard) = shard else {
-        store::put_vectors(opened.path(), &vectors)?;
+        opened.put_vectors(&vectors)?;
         return Ok(opened.path().to_owned());
     };
     let part = shard.part_of(opened.path());

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use data_process::event::{Event, Observer, Unit};
 use data_process::fault::{Fault, Kind as FaultKind};
-use data_process::store::{self, NewVectors, Provenance, Store, StoreError};
+use data_process::store::{NewVectors, Provenance, Store, StoreError};
 use data_process::vectors::import::{coverage_json, entities_of, read_indexes};
 use data_process::vectors::{Coverage, Entities, VectorError};
 use rayon::prelude::*;
@@ -114,7 +114,8 @@ pub fn embed_images(
     observer: &dyn Observer,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Embedded, EmbedError> {
-    let entities = entities_of(&Store::open(&request.store)?)?;
+    let store = Store::open(&request.store)?;
+    let entities = entities_of(&store)?;
     let index = read_indexes(&request.indexes, &entities)?;
     let pictures = pictures::find(&request.folders, &entities, index.as_ref())?;
     let vgg = network(request)?;
@@ -128,7 +129,7 @@ pub fn embed_images(
         values: &column.values,
         provenance: &provenance,
     };
-    store::put_vectors(&request.store, &[vectors])?;
+    store.put_vectors(&[vectors])?;
     Ok(Embedded { width: column.width, graphs: entities.graphs().clone(), coverage, failed: column.failed })
 }
 
@@ -268,6 +269,7 @@ mod tests {
     use super::*;
     use data_process::event::Silent;
     use data_process::pair::{Graph, GraphPair};
+    use data_process::store;
     use std::sync::Mutex;
 
     #[derive(Default)]

@@ -18,6 +18,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::guarded::Guarded;
 use super::part::{read_footer, reader_of};
+use super::replace::Turn;
 use super::{NewVectors, Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
 
@@ -58,7 +59,7 @@ pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
         values,
         provenance: &about,
     });
-    let made = writer::write_batch(to, &ordinary, left, &new.collect::<Vec<_>>())?;
+    let made = writer::write_batch(Turn::take(to)?, &ordinary, left, &new.collect::<Vec<_>>())?;
     Store::open(made.place()).and_then(|store| store.pair()).map_err(|error| of_source(error, from))?;
     made.publish()?;
     Ok(done)

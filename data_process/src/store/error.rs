@@ -236,6 +236,12 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// Another store has taken the place of the one that was to be changed.
+    #[error("{path} was replaced by another store meanwhile; it stays as it is: run the command again")]
+    Replaced {
+        /// The store.
+        path: PathBuf,
+    },
     /// The columns cannot be encoded.
     #[error("cannot encode {path}: {source}")]
     Encode {
@@ -273,6 +279,7 @@ impl Fault for StoreError {
             | Self::PartsDiffer { .. }
             | Self::Shards { .. }
             | Self::Rows { .. }
+            | Self::Replaced { .. }
             | Self::Metadata { .. }
             | Self::Version { .. }
             | Self::Damaged { .. }

@@ -46,6 +46,7 @@ mod assembly;
 mod column;
 mod convert;
 mod decode;
+mod digests;
 mod error;
 mod export;
 mod guarded;
@@ -175,19 +176,20 @@ pub fn write(path: &Path, pair: &GraphPair, vectors: &[NewVectors<'_>]) -> Resul
 
 /// Like [`write()`], and keeps where the graphs came from. The vectors may be made as they are written ([`Column`]).
 pub fn write_with<C: Column>(path: &Path, pair: &GraphPair, vectors: &[C], origin: &Origin) -> Result<(), StoreError> {
-    writer::write(path, writer::Content { pair, vectors, origin }, writer::Layout::default())
+    writer::write(replace::Turn::take(path)?, writer::Content { pair, vectors, origin }, writer::Layout::default())
 }
 
 /// Adds vector columns to a store, or replaces those of the same name, without decoding the other columns.
 ///
-/// Two processes that do this at once take turns.
+/// Two processes that do this at once take turns. The rows are those of the store that lies there by then; where they were
+/// found in an open store, [`Store::put_vectors`] makes sure that it is still that one.
 pub fn put_vectors(path: &Path, vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
-    splice::apply(path, splice::Change { drop: None, put: vectors, layout: writer::Layout::default() })
+    splice::apply(path, splice::Change { drop: None, put: vectors, rows_of: None, layout: writer::Layout::default() })
 }
 
 /// Removes a vector column.
 pub fn drop_vectors(path: &Path, name: &str) -> Result<(), StoreError> {
-    splice::apply(path, splice::Change { drop: Some(name), put: &[], layout: writer::Layout::default() })
+    splice::apply(path, splice::Change { drop: Some(name), put: &[], rows_of: None, layout: writer::Layout::default() })
 }
 
 /// A pair in the order in which a store gives it back: triples grouped by head and facts by entity, otherwise in their

@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::replace::Turn;
 use super::writer::{self, Content, Layout};
 use super::{Column, NewVectors, Origin, Provenance, Store, StoreError, Vectors};
 use crate::pair::GraphPair;
@@ -16,17 +17,19 @@ pub fn write_parts<C: Column>(
     origin: &Origin,
     parts: NonZeroUsize,
 ) -> Result<(), StoreError> {
-    writer::write_parts(path, Content { pair, vectors, origin }, Layout::default(), parts)
+    writer::write_parts(Turn::take(path)?, Content { pair, vectors, origin }, Layout::default(), parts)
 }
 
 /// Writes the content of a store as a folder of at most `parts` files; `to` may be the store itself.
 pub fn split(from: &Path, to: &Path, parts: NonZeroUsize) -> Result<(), StoreError> {
-    with_content(from, |content| writer::write_parts(to, content, Layout::default(), parts))
+    let turn = Turn::take(to)?;
+    with_content(from, |content| writer::write_parts(turn, content, Layout::default(), parts))
 }
 
 /// Writes the content of a store as one file; `to` may not be a folder.
 pub fn merge(from: &Path, to: &Path) -> Result<(), StoreError> {
-    with_content(from, |content| writer::write(to, content, Layout::default()))
+    let turn = Turn::take(to)?;
+    with_content(from, |content| writer::write(turn, content, Layout::default()))
 }
 
 fn with_content(

@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::meta::{ColumnMeta, Meta, Origin, Vocabulary};
 use super::part::{Part, VectorLeaf};
+use super::splice::{self, Change};
 use super::vectors::Vectors;
-use super::{Provenance, StoreError, Structure, VectorColumn, decode};
+use super::writer::Layout;
+use super::{NewVectors, Provenance, StoreError, Structure, VectorColumn, decode, digests};
 use crate::digest::hex;
 use crate::pair::GraphPair;
 use crate::schema;
@@ -174,6 +176,26 @@ impl Store {
             }
         }
         hex(&digest.finalize())
+    }
+
+    /// Says what the rows are: the ordinary columns' digests, which stay the same while vector columns come and go.
+    pub(super) fn content(&self) -> Result<String, StoreError> {
+        let mut digest = Sha256::new_with_prefix(self.left.to_string());
+        for part in &self.parts {
+            let said = part.meta.as_ref().map(|meta| &meta.sha256).filter(|said| !said.is_empty());
+            let ordinary = said.cloned().map_or_else(|| digests::of_ordinary(part), Ok)?;
+            digest.update(format!(" {} {ordinary}", part.rows));
+        }
+        Ok(hex(&digest.finalize()))
+    }
+
+    /// Adds vector columns, or replaces those of the same name, in the store that lies at this one's path.
+    ///
+    /// # Errors
+    /// If by then its rows are not those of this store any more; and as in [`super::put_vectors`].
+    pub fn put_vectors(&self, vectors: &[NewVectors<'_>]) -> Result<(), StoreError> {
+        let layout = Layout::default();
+        splice::apply(&self.path, Change { drop: None, put: vectors, rows_of: Some(self), layout })
     }
 
     /// The vector columns, in file order.

@@ -11,10 +11,45 @@ use tempfile::{NamedTempFile, TempDir};
 use super::StoreError;
 use crate::aside;
 
-/// Locks an existing store against other writers until the returned file is dropped; waits for its turn.
+/// A writer's turn at a name: while it lasts, no other writer gives the name to anything.
 ///
-/// The store itself is locked (no lock file stays behind). When it was replaced while we waited, the new one is locked.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+/// The store that lies there is locked (no lock file stays behind).
+#[derive(Debug)]
+pub(super) struct Turn {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl Turn {
+    /// Waits until no other writer is at work on what lies at `path`; there may be nothing yet.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        let lock = if path.exists() { Some(lock(&path)?) } else { None };
+        Ok(Self { path, lock })
+    }
+
+    /// The name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes sure that what is about to be replaced is what was locked. What appeared where nothing was is waited for;
+    /// what somebody who takes no turns (`mv`) put in place of the locked store stays.
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Lock { path: self.path.clone(), source };
+        match &self.lock {
+            _ if !self.path.exists() => {}
+            None => self.lock = Some(lock(&self.path)?),
+            Some(locked) if same(locked, &self.path).map_err(failed)? => {}
+            Some(_) => return Err(StoreError::Replaced { path: self.path.clone() }),
+        }
+        Ok(())
+    }
+}
+
+/// Locks an existing store against other writers until the returned file is dropped; waits for its turn. When it was
+/// replaced while we waited, the new one is locked.
+fn lock(path: &Path) -> Result<File, StoreError> {
     lock_by(path, File::try_lock)
 }
 
@@ -68,23 +103,24 @@ fn prefix(path: &Path) -> OsString {
 
 const SUFFIX: &str = ".tmp";
 
-/// A new file that will take the name `path`.
+/// A new file that will take a name.
 #[derive(Debug)]
 pub(super) struct Pending {
     file: NamedTempFile,
-    path: PathBuf,
+    turn: Turn,
 }
 
 impl Pending {
-    /// Creates it beside `path`, and removes what killed writers left there.
-    pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
+    /// Creates it beside the name, and removes what killed writers left there.
+    pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
+        let path = turn.path();
         let failed = |source| StoreError::Write { path: path.to_owned(), source };
         sweep(path);
         let prefix = prefix(path);
         let file = aside::builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path)).map_err(failed)?;
         // Marks it as in use, see `sweep`.
         file.as_file().try_lock().ok();
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, turn })
     }
 
     /// Where it lies until it is published.
@@ -99,16 +135,18 @@ impl Pending {
 
     /// Makes it durable and gives it its name.
     pub(super) fn publish(self) -> Result<(), StoreError> {
-        let Self { file, path } = self;
+        let Self { file, mut turn } = self;
+        turn.confirm()?;
+        let path = turn.path();
         let publish = || {
             file.as_file().sync_all()?;
-            if let Ok(old) = fs::metadata(&path).filter_file() {
+            if let Ok(old) = fs::metadata(path).filter_file() {
                 file.as_file().set_permissions(old.permissions())?;
             }
-            file.persist(&path).map_err(|error| error.error)?;
-            sync_folder(folder(&path))
+            file.persist(path).map_err(|error| error.error)?;
+            sync_folder(folder(path))
         };
-        publish().map_err(|source| StoreError::Write { path: path.clone(), source })
+        publish().map_err(|source| StoreError::Write { path: path.to_owned(), source })
     }
 }
 
@@ -139,17 +177,19 @@ fn sweep(path: &Path) {
     }
 }
 
-/// A new folder that will take the name `path`.
+/// A new folder that will take a name.
 #[derive(Debug)]
 pub(super) struct PendingFolder {
     folder: TempDir,
-    path: PathBuf,
+    turn: Turn,
+    /// Marks it as in use, see `sweep`.
     _lock: File,
 }
 
 impl PendingFolder {
-    /// Creates it beside `path`.
-    pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
+    /// Creates it beside the name, and removes what killed writers left there.
+    pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
+        let path = turn.path();
         sweep(path);
         let create = || {
             let mut builder = tempfile::Builder::new();
@@ -163,25 +203,34 @@ impl PendingFolder {
             Ok((folder, lock))
         };
         let (folder, lock) = create().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
-        Ok(Self { folder, path: path.to_owned(), _lock: lock })
+        Ok(Self { folder, turn, _lock: lock })
     }
 
-    /// Where to write the parts.
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+    /// Writes one of its files, and makes it durable.
+    pub(super) fn part(
+        &self,
+        name: impl AsRef<Path>,
+        write: impl FnOnce(&mut File) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Write { path: self.turn.path.clone(), source };
+        let mut file = File::create_new(self.folder.path().join(name)).map_err(failed)?;
+        write(&mut file)?;
+        file.sync_all().map_err(failed)
     }
 
     /// Gives it its name; an old store of that name is removed.
     pub(super) fn publish(self) -> Result<(), StoreError> {
-        let Self { folder, path, _lock } = self;
+        let Self { folder, mut turn, _lock } = self;
+        turn.confirm()?;
+        let path = turn.path();
         let publish = || {
             sync_folder(folder.path())?;
             if path.exists() {
-                exchange(folder.path(), &path)?;
+                exchange(folder.path(), path)?;
             } else {
-                fs::rename(folder.path(), &path)?;
+                fs::rename(folder.path(), path)?;
             }
-            sync_folder(self::folder(&path))?;
+            sync_folder(self::folder(path))?;
             let old = folder.keep();
             if old.is_dir() {
                 fs::remove_dir_all(old)?;
@@ -190,7 +239,7 @@ impl PendingFolder {
             }
             Ok(())
         };
-        publish().map_err(|source| StoreError::Write { path: path.clone(), source })
+        publish().map_err(|source| StoreError::Write { path: path.to_owned(), source })
     }
 }
 

@@ -23,8 +23,9 @@ pub fn join_shards(parts: &[PathBuf], to: &Path) -> Result<(), StoreError> {
     let columns = names.iter().map(|name| join(&stores, name)).collect::<Result<Vec<_>, _>>()?;
     let vectors: Vec<NewVectors<'_>> = columns.iter().map(Joined::vectors).collect();
     if to.exists() {
-        check_same_graphs(&Store::open(to)?, first)?;
-        return super::put_vectors(to, &vectors);
+        let store = Store::open(to)?;
+        check_same_graphs(&store, first)?;
+        return store.put_vectors(&vectors);
     }
     let mut origin = first.origin().cloned().unwrap_or_default();
     origin.details.remove(SHARD);

@@ -16,7 +16,7 @@ use super::assembly::{Assembly, Bytes};
 use super::meta::{META_KEY, Meta};
 use super::part::Part;
 use super::reader::Store;
-use super::replace::{self, Pending, PendingFolder};
+use super::replace::{Pending, PendingFolder, Turn};
 use super::vectors::floats_at;
 use super::writer::{Layout, check_vectors, chunk_of, encode_error, hashed_meta, key_values, vector_type};
 use super::{NewVectors, StoreError};
@@ -29,6 +29,8 @@ pub(super) struct Change<'a> {
     pub drop: Option<&'a str>,
     /// Columns to add, or to put in place of those of the same name.
     pub put: &'a [NewVectors<'a>],
+    /// The store whose rows the new columns name, where that was opened before.
+    pub rows_of: Option<&'a Store>,
     /// How the new columns are laid out.
     pub layout: Layout,
 }
@@ -41,24 +43,33 @@ impl Change<'_> {
 
 /// Changes a store's vector columns; waits for other writers.
 pub(super) fn apply(path: &Path, change: Change<'_>) -> Result<(), StoreError> {
-    let _turn = replace::lock(path)?;
-    let store = Store::open(path)?;
+    let turn = Turn::take(path)?;
+    let store = Store::open(turn.path())?;
+    check(&store, change)?;
+    if !store.is_folder() {
+        let mut pending = Pending::new(turn)?;
+        splice(&store, &store.parts()[0], pending.file(), change)?;
+        return pending.publish();
+    }
+    let pending = PendingFolder::new(turn)?;
+    for part in store.parts() {
+        pending.part(part.path.file_name().unwrap_or_default(), |file| splice(&store, part, file, change))?;
+    }
+    pending.publish()
+}
+
+/// Whether the change is one of this store.
+fn check(store: &Store, change: Change<'_>) -> Result<(), StoreError> {
+    if let Some(old) = change.rows_of
+        && old.content()? != store.content()?
+    {
+        return Err(StoreError::Replaced { path: store.path().to_owned() });
+    }
     check_vectors(change.put, store.entities())?;
     if let Some(name) = change.drop {
         store.column(name)?;
     }
-    if !store.is_folder() {
-        let mut pending = Pending::new(path)?;
-        splice(&store, &store.parts()[0], pending.file(), change)?;
-        return pending.publish();
-    }
-    let pending = PendingFolder::new(path)?;
-    for part in store.parts() {
-        let mut file = Pending::new(&pending.path().join(part.path.file_name().unwrap_or_default()))?;
-        splice(&store, part, file.file(), change)?;
-        file.publish()?;
-    }
-    pending.publish()
+    Ok(())
 }
 
 /// Writes one file anew. The new columns are hashed while bytes are copied.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
-use super::{NewVectors, Provenance, Store, StoreError, put_vectors};
+use super::{NewVectors, Provenance, Store, StoreError};
 
 /// The rows of a matrix that are vectors: those that are not all NaN, and their values.
 pub fn present_rows(width: usize, matrix: &[f32]) -> (Vec<u32>, Vec<f32>) {
@@ -44,5 +44,5 @@ pub fn copy_vectors(to: &Path, name: &str, from: &Path) -> Result<(), StoreError
     }
     let none = Provenance::default();
     let provenance = column.provenance.as_ref().unwrap_or(&none);
-    put_vectors(to, &[NewVectors { name, width: column.width, rows: &rows, values: &values, provenance }])
+    target.put_vectors(&[NewVectors { name, width: column.width, rows: &rows, values: &values, provenance }])
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::assembly::{Assembly, Bytes, VectorChunk};
 use super::meta::{ColumnMeta, META_KEY, Meta, Origin, Vocabulary};
-use super::replace::{Pending, PendingFolder};
+use super::replace::{Pending, PendingFolder, Turn};
 use super::table::Table;
 use super::{Column, NewVectors, StoreError, levels};
 use crate::digest::hex;
@@ -71,43 +71,45 @@ impl<C> Clone for Content<'_, C> {
 impl<C> Copy for Content<'_, C> {}
 
 /// Writes a new store as one file.
-pub(super) fn write<C: Column>(path: &Path, content: Content<'_, C>, layout: Layout) -> Result<(), StoreError> {
+pub(super) fn write<C: Column>(turn: Turn, content: Content<'_, C>, layout: Layout) -> Result<(), StoreError> {
     let table = content.check()?;
-    let mut pending = Pending::new(path)?;
-    let rows = 0..content.pair.entities();
-    write_file(pending.file(), &table, content, layout, rows).map_err(|source| encode_error(path, source))?;
+    let (path, rows) = (turn.path().to_owned(), 0..content.pair.entities());
+    let mut pending = Pending::new(turn)?;
+    write_file(pending.file(), &table, content, layout, rows).map_err(|source| encode_error(&path, source))?;
     pending.publish()
 }
 
 /// Writes a new store as a folder of parts.
 pub(super) fn write_parts<C: Column>(
-    path: &Path,
+    turn: Turn,
     content: Content<'_, C>,
     layout: Layout,
     parts: NonZeroUsize,
 ) -> Result<(), StoreError> {
     let table = content.check()?;
-    let pending = PendingFolder::new(path)?;
+    let path = turn.path().to_owned();
+    let pending = PendingFolder::new(turn)?;
     let entities = content.pair.entities();
     let per_part = entities.div_ceil(parts.get()).max(1);
     for number in 0..entities.div_ceil(per_part).max(1) {
         let rows = number * per_part..entities.min((number + 1) * per_part);
-        let mut part = Pending::new(&pending.path().join(format!("part-{number:05}.parquet")))?;
-        write_file(part.file(), &table, content, layout, rows).map_err(|source| encode_error(path, source))?;
-        part.publish()?;
+        pending.part(format!("part-{number:05}.parquet"), |file| {
+            write_file(file, &table, content, layout, rows).map_err(|source| encode_error(&path, source))
+        })?;
     }
     pending.publish()
 }
 
 /// Writes ordinary columns that are already rows, and vectors, as one row group of one file that is not published yet.
 pub(super) fn write_batch(
-    path: &Path,
+    turn: Turn,
     batch: &RecordBatch,
     left: usize,
     vectors: &[NewVectors<'_>],
 ) -> Result<Pending, StoreError> {
     check_vectors(vectors, batch.num_rows())?;
-    let mut pending = Pending::new(path)?;
+    let path = turn.path().to_owned();
+    let mut pending = Pending::new(turn)?;
     let mut meta = Meta::new(&GraphPair::default(), &Origin::default());
     meta.entities = [left, batch.num_rows() - left];
     meta.graphs = ["left".to_owned(), "right".to_owned()];
@@ -130,7 +132,7 @@ pub(super) fn write_batch(
         assembly.finish(key_values(&schema, &meta, None)?)?;
         Ok(())
     };
-    write().map_err(|source| encode_error(path, source))?;
+    write().map_err(|source| encode_error(&path, source))?;
     Ok(pending)
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::digest;
 use crate::event::{Event, Observer, Unit};
 use crate::fault::{Fault, Kind};
-use crate::store::{self, NewVectors, Provenance, Store, StoreError};
+use crate::store::{NewVectors, Provenance, Store, StoreError};
 
 use super::{Assigned, Choice, Coverage, Entities, Format, IdSpace, Index, VectorError, assign};
 
@@ -64,7 +64,8 @@ impl Fault for ImportError {
 /// # Errors
 /// If a file or the store is wrong, nothing belongs to any entity, or `stop` said so; the store is then as it was.
 pub fn import(request: &Request, observer: &dyn Observer, stop: &dyn Fn() -> bool) -> Result<Imported, ImportError> {
-    let entities = entities_of(&Store::open(&request.store)?)?;
+    let store = Store::open(&request.store)?;
+    let entities = entities_of(&store)?;
     let mut tables = Vec::new();
     for file in &request.files {
         let task = format!("reading {}", file.display());
@@ -80,7 +81,7 @@ pub fn import(request: &Request, observer: &dyn Observer, stop: &dyn Fn() -> boo
     drop(tables);
     interrupted(stop)?;
     let provenance = provenance(request, &entities, &assigned.coverage)?;
-    write(request, &assigned, &provenance)?;
+    write(&store, request, &assigned, &provenance)?;
     Ok(Imported { width: assigned.width, graphs: entities.graphs().clone(), coverage: assigned.coverage })
 }
 
@@ -109,7 +110,7 @@ fn interrupted(stop: &dyn Fn() -> bool) -> Result<(), VectorError> {
     if stop() { Err(VectorError::Interrupted) } else { Ok(()) }
 }
 
-fn write(request: &Request, assigned: &Assigned, provenance: &Provenance) -> Result<(), StoreError> {
+fn write(store: &Store, request: &Request, assigned: &Assigned, provenance: &Provenance) -> Result<(), StoreError> {
     let column = NewVectors {
         name: &request.column,
         width: assigned.width,
@@ -117,7 +118,7 @@ fn write(request: &Request, assigned: &Assigned, provenance: &Provenance) -> Res
         values: &assigned.values,
         provenance,
     };
-    store::put_vectors(&request.store, &[column])
+    store.put_vectors(&[column])
 }
 
 /// Source, hash and coverage, to be kept in the store.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::writer::Layout;
-use crate::store::{ALIGNMENT, Origin, drop_vectors, grouped, put_vectors, splice, write, writer};
+use crate::store::{ALIGNMENT, Origin, drop_vectors, grouped, put_vectors, replace, splice, write, writer};
 
 #[test]
 fn a_pair_comes_back_grouped_by_entity() {
@@ -136,8 +136,9 @@ proptest! {
             data.iter().map(|(name, width, rows, values)| new_vectors(name, *width, rows, values, &about)).collect();
         let (first, later) = vectors.split_at(vectors.len() / 2);
         let origin = Origin::default();
-        writer::write(&path, writer::Content { pair: &pair, vectors: first, origin: &origin }, layout).unwrap();
-        splice::apply(&path, splice::Change { drop: None, put: later, layout }).unwrap();
+        let turn = replace::Turn::take(&path).unwrap();
+        writer::write(turn, writer::Content { pair: &pair, vectors: first, origin: &origin }, layout).unwrap();
+        splice::apply(&path, splice::Change { drop: None, put: later, rows_of: None, layout }).unwrap();
         prop_assert_eq!(Store::open(&path).unwrap().pair().unwrap(), pair);
         for (name, _, rows, values) in &data {
             let expected = (rows.clone(), values.clone());

@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::store::{StoreError, put_vectors, split, write};
+use crate::store::replace::{Pending, Turn};
+use crate::store::{StoreError, convert, merge, put_vectors, split, write};
 
 const ROLE: &str = "HUMEA_TEST_WRITER";
 const STORE: &str = "HUMEA_TEST_STORE";
@@ -119,6 +121,69 @@ fn two_processes_add_columns_at_once_and_all_of_them_are_there() {
     let mut names: Vec<&str> = store.vector_columns().iter().map(|column| column.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["a0", "a1", "a2", "a3", "a4", "b0", "b1", "b2", "b3", "b4", "c0", "c1", "c2", "c3", "c4"]);
+}
+
+/// A pair of graphs with as many entities as the small one, but other ones.
+fn other_pair() -> GraphPair {
+    let mut pair = small_pair();
+    pair.left.entities = ["p", "q", "r", "s"].into_iter().map(Box::from).collect();
+    pair
+}
+
+#[test]
+fn whoever_writes_a_new_store_waits_for_whoever_changes_the_old_one() {
+    let (folder, path) = temporary();
+    let (other, parts) = (folder.path().join("other.parquet"), folder.path().join("parts"));
+    write(&path, &small_pair(), &[]).unwrap();
+    write(&other, &other_pair(), &[]).unwrap();
+    split(&other, &parts, 2.try_into().unwrap()).unwrap();
+    let writers: [&(dyn Fn() -> Result<(), StoreError> + Sync); 4] =
+        [&|| write(&path, &small_pair(), &[]), &|| merge(&parts, &path), &|| convert(&other, &path).map(drop), &|| {
+            split(&path, &path, 2.try_into().unwrap())
+        }];
+    for (number, writer) in writers.into_iter().enumerate() {
+        let turn = Turn::take(&path).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(writer);
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!waiting.is_finished(), "writer {number} did not wait");
+            drop(turn);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn vectors_for_the_rows_of_one_store_do_not_get_into_another() {
+    let (_folder, path) = temporary();
+    let (values, about) = (floats(1), provenance());
+    let column = |name| new_vectors(name, 1, &[3], &values, &about);
+    for parts in [None, NonZeroUsize::new(2)] {
+        write(&path, &small_pair(), &[]).unwrap();
+        parts.map_or(Ok(()), |parts| split(&path, &path, parts)).unwrap();
+        let opened = Store::open(&path).unwrap();
+        put_vectors(&path, &[column("meanwhile")]).unwrap();
+        opened.put_vectors(&[column("image")]).unwrap();
+        assert_eq!(Store::open(&path).unwrap().vector_columns().len(), 2, "vectors do not make it another store");
+        drop(if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) });
+        write(&path, &other_pair(), &[]).unwrap();
+        let error = opened.put_vectors(&[column("image")]).unwrap_err();
+        assert!(matches!(error, StoreError::Replaced { .. }), "{error}");
+        assert!(Store::open(&path).unwrap().vector_columns().is_empty());
+    }
+}
+
+#[test]
+fn a_store_moved_in_place_of_the_locked_one_stays() {
+    let (folder, path) = temporary();
+    let other = folder.path().join("other.parquet");
+    write(&path, &small_pair(), &[]).unwrap();
+    write(&other, &other_pair(), &[]).unwrap();
+    let pending = Pending::new(Turn::take(&path).unwrap()).unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert!(matches!(pending.publish(), Err(StoreError::Replaced { .. })));
+    assert_eq!(Store::open(&path).unwrap().uris().unwrap()[0].as_ref(), "p");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
 }
 
 #[test]

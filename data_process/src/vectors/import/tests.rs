@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::Silent;
 use crate::pair::{Graph, GraphPair};
+use crate::store;
 use crate::vectors::fixtures::{path, row};
 
 /// Twenty-one entities: `/m/0` to `/m/9` left, `<http://x/10>` to `<http://x/20>` right.
