@@ -236,6 +236,14 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// A folder that is to be replaced holds more than a store.
+    #[error("the folder {path} also holds {}, which would be lost; move that elsewhere", some(others))]
+    NotParts {
+        /// The folder.
+        path: PathBuf,
+        /// What lies in it that is no part.
+        others: Vec<String>,
+    },
     /// Another store has taken the place of the one that was to be changed.
     #[error("{path} was replaced by another store meanwhile; it stays as it is: run the command again")]
     Replaced {
@@ -296,7 +304,7 @@ impl Fault for StoreError {
             | Self::ColumnName { .. }
             | Self::FileName { .. }
             | Self::Twice { .. } => Kind::Configuration,
-            Self::Write { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
+            Self::Write { .. } | Self::NotParts { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
         }
     }
 }
@@ -309,6 +317,11 @@ fn list(mismatches: &[Mismatch]) -> String {
         text.push(format!("and {} more differences", mismatches.len() - SHOWN));
     }
     text.join("; ")
+}
+
+fn some(names: &[String]) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
 fn or_none(names: &[String]) -> String {

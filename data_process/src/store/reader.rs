@@ -1,5 +1,7 @@
 //! An open store.
 
+use std::ffi::OsStr;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
@@ -269,13 +271,16 @@ impl Store {
 /// The parts in a folder, in order.
 fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let entries = std::fs::read_dir(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-    let is_part = |file: &PathBuf| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("part-") && name.ends_with(".parquet")
-    };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_part).collect();
+    let part = |entry: DirEntry| is_part(&entry.file_name()).then(|| entry.path());
+    let mut files: Vec<PathBuf> = entries.flatten().filter_map(part).collect();
     files.sort_unstable();
     if files.is_empty() { Err(StoreError::NoParts { path: path.to_owned() }) } else { Ok(files) }
+}
+
+/// Whether a file in a folder is one of the store's by its name.
+pub(super) fn is_part(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("part-") && name.ends_with(".parquet")
 }
 
 fn same_columns(first: &Part, part: &Part) -> Result<(), StoreError> {

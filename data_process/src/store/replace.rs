@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::StoreError;
+use super::reader::is_part;
 use crate::aside;
 
 /// A writer's turn at a name: while it lasts, no other writer gives the name to anything.
@@ -190,6 +191,7 @@ impl PendingFolder {
     /// Creates it beside the name, and removes what killed writers left there.
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
+        only_parts(path)?;
         sweep(path);
         let create = || {
             let mut builder = tempfile::Builder::new();
@@ -206,15 +208,19 @@ impl PendingFolder {
         Ok(Self { folder, turn, _lock: lock })
     }
 
-    /// Writes one of its files, and makes it durable.
+    /// Writes one of its files, with the rights of the old one of this name, and makes it durable.
     pub(super) fn part(
         &self,
         name: impl AsRef<Path>,
         write: impl FnOnce(&mut File) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let failed = |source| StoreError::Write { path: self.turn.path.clone(), source };
-        let mut file = File::create_new(self.folder.path().join(name)).map_err(failed)?;
+        let (new, old) = (self.folder.path().join(&name), self.turn.path.join(name));
+        let mut file = File::create_new(new).map_err(failed)?;
         write(&mut file)?;
+        if let Ok(old) = fs::metadata(old).filter_file() {
+            file.set_permissions(old.permissions()).map_err(failed)?;
+        }
         file.sync_all().map_err(failed)
     }
 
@@ -223,7 +229,11 @@ impl PendingFolder {
         let Self { folder, mut turn, _lock } = self;
         turn.confirm()?;
         let path = turn.path();
+        only_parts(path)?;
         let publish = || {
+            if path.is_dir() {
+                fs::set_permissions(folder.path(), fs::metadata(path)?.permissions())?;
+            }
             sync_folder(folder.path())?;
             if path.exists() {
                 exchange(folder.path(), path)?;
@@ -241,6 +251,23 @@ impl PendingFolder {
         };
         publish().map_err(|source| StoreError::Write { path: path.to_owned(), source })
     }
+}
+
+/// A folder is replaced as a whole, so there must be nothing in it but parts: the rest would be lost.
+fn only_parts(path: &Path) -> Result<(), StoreError> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let mut others = Vec::new();
+    for entry in fs::read_dir(path).map_err(opened)? {
+        let entry = entry.map_err(opened)?;
+        if !is_part(&entry.file_name()) || entry.path().is_dir() {
+            others.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    others.sort_unstable();
+    if others.is_empty() { Ok(()) } else { Err(StoreError::NotParts { path: path.to_owned(), others }) }
 }
 
 /// Swaps two names in one step.

@@ -187,6 +187,38 @@ fn a_store_moved_in_place_of_the_locked_one_stays() {
 }
 
 #[test]
+fn a_folder_that_holds_more_than_parts_is_not_replaced() {
+    let (_folder, path) = temporary();
+    let (values, about) = (floats(1), provenance());
+    write(&path, &small_pair(), &[]).unwrap();
+    split(&path, &path, 2.try_into().unwrap()).unwrap();
+    fs::write(path.join("README"), "ours").unwrap();
+    let put = put_vectors(&path, &[new_vectors("image", 1, &[3], &values, &about)]).unwrap_err();
+    let anew = split(&path, &path, 3.try_into().unwrap()).unwrap_err();
+    for error in [put, anew] {
+        assert!(matches!(&error, StoreError::NotParts { others, .. } if others == &["README"]), "{error}");
+    }
+    assert_eq!(fs::read_to_string(path.join("README")).unwrap(), "ours");
+    assert_eq!(Store::open(&path).unwrap().parts().len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_and_its_parts_keep_their_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, path) = temporary();
+    let (values, about) = (floats(1), provenance());
+    write(&path, &small_pair(), &[]).unwrap();
+    split(&path, &path, 2.try_into().unwrap()).unwrap();
+    let part = path.join("part-00001.parquet");
+    let rights = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o640)).unwrap();
+    put_vectors(&path, &[new_vectors("image", 1, &[3], &values, &about)]).unwrap();
+    assert_eq!((rights(&path), rights(&part)), (0o750, 0o640));
+}
+
+#[test]
 fn without_room_the_old_store_stays_and_nothing_else() {
     let (folder, path) = temporary();
     write(&path, &small_pair(), &[]).unwrap();
