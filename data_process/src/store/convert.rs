@@ -1,8 +1,8 @@
 //! Turns a foreign Parquet file into a store: what other engines make of a store when they rewrite it, and tables that
 //! have at least `side` and `uri`.
 //!
-//! Types are cast, rows are put in order of their id, columns that can be derived or may be empty are filled in, and
-//! lists of floats that all have one length become vector columns. Anything else is left out and named.
+//! Types are cast, rows are put in order of their id, columns that can be derived or may be empty are filled in, links without
+//! positions are kept on both sides wherever they were, and lists of floats that all have one length become vector columns. Anything else is left out and named.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,14 @@ use arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type, UInt32Type};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rustc_hash::FxHashSet;
 
+use super::decode::kept_links;
 use super::guarded::Guarded;
 use super::part::{read_footer, reader_of};
 use super::replace::Turn;
+use super::table::list;
+use super::validate::one_sided;
 use super::{NewVectors, Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
 
@@ -60,9 +64,21 @@ pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
         provenance: &about,
     });
     let made = writer::write_batch(Turn::take(to)?, &ordinary, left, &new.collect::<Vec<_>>())?;
-    Store::open(made.place()).and_then(|store| store.pair()).map_err(|error| of_source(error, from))?;
+    Store::open(made.place()).and_then(|store| check(&store)).map_err(|error| of_source(error, from))?;
     made.publish()?;
     Ok(done)
+}
+
+/// What cannot be seen before the columns are those of a store.
+fn check(store: &Store) -> Result<(), StoreError> {
+    store.pair()?;
+    match one_sided(&kept_links(store)?) {
+        None => Ok(()),
+        Some((row, reason)) => {
+            let (path, column) = (store.path().to_owned(), "links".to_owned());
+            Err(StoreError::Content { path, row, column, reason })
+        }
+    }
 }
 
 /// What is wrong with the content is wrong in the foreign file.
@@ -117,6 +133,12 @@ fn ordinary_columns(table: &RecordBatch, from: &Path, done: &mut Conversion) -> 
     if !wrong.is_empty() {
         return Err(StoreError::Foreign { path: from.to_owned(), mismatches: wrong });
     }
+    if let [_, sides, .., links, order] = columns.as_mut_slice()
+        && done.filled.iter().any(|name| name == "link_order")
+        && let Some(both) = mirrored(sides, links)
+    {
+        [*links, *order] = both;
+    }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|source| StoreError::Decode { path: from.to_owned(), source: source.into() })
 }
@@ -140,7 +162,7 @@ fn fill(field: &Field, table: &RecordBatch, before: &[ArrayRef]) -> Option<Array
         "id" => Some(Arc::new(UInt32Array::from_iter_values(0..rows as u32))),
         "label" => Some(new_null_array(field.data_type(), rows)),
         "edges" | "attributes" | "links" => empty_lists(field, rows),
-        "link_order" => link_order(before.get(1)?, before.last()?),
+        "link_order" => no_order(before.last()?),
         _ => None,
     }
 }
@@ -152,27 +174,48 @@ fn empty_lists(field: &Field, rows: usize) -> Option<ArrayRef> {
     Some(Arc::new(ListArray::try_new(item.clone(), offsets, values, None).ok()?))
 }
 
-/// Positions of links in row order of the left graph, the same on both sides.
-fn link_order(sides: &ArrayRef, links: &ArrayRef) -> Option<ArrayRef> {
-    let (sides, links) = (sides.as_primitive_opt::<UInt8Type>()?, links.as_list_opt::<i32>()?);
-    let mut positions = rustc_hash::FxHashMap::default();
-    let others = |row: usize| links.value(row).as_primitive_opt::<UInt32Type>().map(|ids| ids.values().to_vec());
-    for row in (0..links.len()).filter(|&row| sides.value(row) == 0) {
-        for other in others(row)? {
-            let next = positions.len() as u32;
-            positions.entry((row as u32, other)).or_insert(next);
+/// A position for each link, to be replaced by [`mirrored`].
+fn no_order(links: &ArrayRef) -> Option<ArrayRef> {
+    let links = links.as_list_opt::<i32>()?;
+    let lengths = (0..links.len()).map(|row| links.value_length(row) as usize);
+    let zeros = UInt32Array::from(vec![0; lengths.clone().sum()]);
+    Some(Arc::new(list("link_order", lengths, vec![Arc::new(zeros)]).ok()?))
+}
+
+/// Columns `links` and `link_order` with every link on both sides, wherever it was kept. `None` if one does not lead to
+/// the other graph, which is found out when the store is read.
+fn mirrored(sides: &ArrayRef, links: &ArrayRef) -> Option<[ArrayRef; 2]> {
+    let sides = sides.as_primitive_opt::<UInt8Type>()?.values();
+    let mut rows: Vec<Vec<[u32; 2]>> = vec![Vec::new(); sides.len()];
+    for (position, [left, right]) in pairs(sides, links.as_list_opt::<i32>()?)?.into_iter().enumerate() {
+        rows[left as usize].push([right, position as u32]);
+        rows[right as usize].push([left, position as u32]);
+    }
+    let column = |name, field: usize| -> Option<ArrayRef> {
+        let values = UInt32Array::from_iter_values(rows.iter().flatten().map(|link| link[field]));
+        Some(Arc::new(list(name, rows.iter().map(Vec::len), vec![Arc::new(values)]).ok()?))
+    };
+    Some([column("links", 0)?, column("link_order", 1)?])
+}
+
+/// Every link `[left, right]`: those of the left graph's rows, in row order, then those that only the right one's have.
+fn pairs(sides: &[u8], links: &ListArray) -> Option<Vec<[u32; 2]>> {
+    let ids = links.values().as_primitive_opt::<UInt32Type>()?.values();
+    let ends = links.value_offsets();
+    let is_left = |row: usize| Some(*sides.get(row)? == 0);
+    let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
+    for row in 0..sides.len() {
+        for &other in &ids[ends[row] as usize..ends[row + 1] as usize] {
+            match (is_left(row)?, is_left(other as usize)?) {
+                (true, false) => of_left.push([row as u32, other]),
+                (false, true) => of_right.push([other, row as u32]),
+                _ => return None,
+            }
         }
     }
-    let mut order = Vec::new();
-    for row in 0..links.len() {
-        for other in others(row)? {
-            let key = if sides.value(row) == 0 { (row as u32, other) } else { (other, row as u32) };
-            order.push(positions.get(&key).copied().unwrap_or(u32::MAX));
-        }
-    }
-    let item = Arc::new(Field::new("element", DataType::UInt32, false));
-    let offsets = OffsetBuffer::from_lengths((0..links.len()).map(|row| links.value_length(row) as usize));
-    Some(Arc::new(ListArray::try_new(item, offsets, Arc::new(UInt32Array::from(order)), None).ok()?))
+    let known: FxHashSet<[u32; 2]> = of_left.iter().copied().collect();
+    of_left.extend(of_right.into_iter().filter(|pair| !known.contains(pair)));
+    Some(of_left)
 }
 
 /// Width, rows and floats of a column of lists of floats that all have one length.

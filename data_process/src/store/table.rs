@@ -181,7 +181,11 @@ fn attributes(rows: &[(Side, &Grouped<'_>, usize)]) -> Result<ListArray, ArrowEr
 }
 
 /// A list column of the contract from the lengths of its lists and the items, one array per field of the item.
-fn list(name: &str, lengths: impl Iterator<Item = usize>, mut items: Vec<ArrayRef>) -> Result<ListArray, ArrowError> {
+pub(super) fn list(
+    name: &str,
+    lengths: impl Iterator<Item = usize>,
+    mut items: Vec<ArrayRef>,
+) -> Result<ListArray, ArrowError> {
     let item = item_of(name).ok_or_else(|| ArrowError::SchemaError(format!("`{name}` is no list")))?;
     let values: ArrayRef = match item.data_type() {
         DataType::Struct(fields) => Arc::new(StructArray::try_new(fields.clone(), items, None)?),

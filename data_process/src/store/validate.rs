@@ -45,7 +45,8 @@ impl Store {
             content(self.vectors(&column.name).map(drop))?;
         }
         if findings.is_empty() {
-            findings.extend(one_sided(&kept_links(self)?));
+            let lonely = one_sided(&kept_links(self)?);
+            findings.extend(lonely.map(|(_, reason)| Finding { column: "links".into(), reason }));
             for column in self.vector_columns() {
                 self.check_vectors(column, &mut findings)?;
             }
@@ -81,11 +82,11 @@ fn digest_agrees(part: &Part, column: &VectorColumn) -> Result<bool, StoreError>
     Ok(*said == hex(&digest.finalize()))
 }
 
-/// Links that are kept on one side only, or at different positions.
-fn one_sided(links: &[KeptLink]) -> Option<Finding> {
+/// The first link that is kept on one side only, or at different positions: its row, and what is wrong.
+pub(super) fn one_sided(links: &[KeptLink]) -> Option<(usize, String)> {
     let kept: FxHashSet<KeptLink> = links.iter().copied().collect();
     let lonely = links.iter().find(|(order, id, other)| !kept.contains(&(*order, *other, *id)))?;
     let (order, id, other) = lonely;
     let reason = format!("row {id} is linked to {other} (position {order}), but row {other} not to {id}");
-    Some(Finding { column: "links".into(), reason })
+    Some((*id as usize, reason))
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
@@ -158,6 +158,46 @@ fn ids_that_are_not_row_numbers_and_values_out_of_range() {
     // Links of the left graph's first entities moved to its own graph.
     rewritten(&path, |_, columns| columns.swap(6, 7));
     assert!(matches!(error(&path), StoreError::Content { column, .. } if column == "links"));
+}
+
+/// Empties the lists of links, and of their positions, on one side.
+fn without_links_of(left: bool, fields: &mut [Field], columns: &mut [ArrayRef]) {
+    for at in [6, 7] {
+        let lists = columns[at].as_list::<i32>();
+        let kept = (0..lists.len()).map(|row| {
+            let ids = lists.value(row).as_primitive::<UInt32Type>().values().to_vec();
+            Some(if (row < 4) == left { Vec::new() } else { ids.into_iter().map(Some).collect() })
+        });
+        columns[at] = Arc::new(ListArray::from_iter_primitive::<UInt32Type, _, _>(kept));
+        fields[at] = Field::new(fields[at].name(), columns[at].data_type().clone(), false);
+    }
+}
+
+#[test]
+fn links_on_one_side_only_are_mirrored_or_refused() {
+    let (folder, path) = temporary();
+    let foreign = folder.path().join("foreign.parquet");
+    let links = |path: &Path| {
+        let mut links = Store::open(path).unwrap().structure().unwrap().links;
+        links.sort_unstable();
+        links
+    };
+    for left in [false, true] {
+        rewritten(&foreign, |fields, columns| {
+            without_links_of(left, fields, columns);
+            fields.pop();
+            columns.pop();
+        });
+        convert(&foreign, &path).unwrap();
+        assert_eq!(links(&path), [[0, 4], [0, 5], [1, 4], [2, 6]]);
+        assert!(Store::open(&path).unwrap().validate().unwrap().is_empty());
+        fs::remove_file(&path).unwrap();
+        // With positions, the links are said to be as they must be.
+        rewritten(&foreign, |fields, columns| without_links_of(left, fields, columns));
+        let error = convert(&foreign, &path).unwrap_err();
+        assert!(matches!(&error, StoreError::Content { path, column, .. } if *path == foreign && column == "links"));
+        assert!(!path.exists());
+    }
 }
 
 #[test]
