@@ -72,7 +72,8 @@ pub fn training(config: &Config, config_file: &Path, folder: &Path) -> Stage {
 pub fn finished(config: &Config, folder: &Path) -> bool {
     let Some(summary) = result(folder) else { return false };
     let same = RunFolder::open(folder).and_then(|run| run.config()).is_ok_and(|ran| ran.hash() == config.hash());
-    same && Store::open(&config.data.store).is_ok_and(|store| store.fingerprint() == summary.fingerprint)
+    let fingerprint = || Store::open(&config.data.store).and_then(|store| store.fingerprint());
+    same && fingerprint().is_ok_and(|fingerprint| fingerprint == summary.fingerprint)
 }
 
 /// What a run folder's run reached, if it is finished.

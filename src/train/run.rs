@@ -81,10 +81,10 @@ pub fn train(
         learner.start_from(&config.train.initial)?;
     }
     let _training = run_folder::lock(&path)?;
-    let folder = RunFolder::create(&path, config, &identity(&store, config, device), existing)?;
+    let folder = RunFolder::create(&path, config, &identity(&store, config, device)?, existing)?;
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
-    let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint())?;
+    let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint()?)?;
     observer.on(Event::Note(&format!("report: {}", folder.report().display())));
     Ok((folder, summary))
 }
@@ -106,19 +106,19 @@ fn resumes(run: &Path, existing: Existing) -> bool {
     existing == Existing::Resume && RunFolder::open(run).is_ok_and(|folder| folder.checkpoint("last").exists())
 }
 
-fn identity(store: &Store, config: &Config, device: Device) -> Identity {
+fn identity(store: &Store, config: &Config, device: Device) -> Result<Identity, TrainError> {
     let path = store.path();
-    Identity {
+    Ok(Identity {
         name: config.run.name.clone(),
         seed: config.run.seed,
         config_hash: config.hash(),
         humea: env!("CARGO_PKG_VERSION").to_owned(),
         device: format!("{device:?}"),
         store: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
-        fingerprint: store.fingerprint(),
+        fingerprint: store.fingerprint()?,
         graphs: store.graph_names().map(str::to_owned),
         started: now(),
-    }
+    })
 }
 
 /// What a store gives a run.
@@ -268,7 +268,7 @@ impl Reopened {
         let (config, identity) = (folder.config()?, folder.identity()?);
         let at: PathBuf = elsewhere.map_or(identity.store, Path::to_owned);
         let store = Store::open(&at)?;
-        if store.fingerprint() != identity.fingerprint {
+        if store.fingerprint()? != identity.fingerprint {
             return Err(TrainError::OtherStore { folder: path.to_owned(), store: at });
         }
         Ok(Self { folder, config, store })
@@ -285,7 +285,7 @@ impl Reopened {
         // A run that was killed early may have been evaluated before its first `last`.
         let last = self.folder.checkpoint("last").exists();
         let state = model.load(if last { "last" } else { "best" })?;
-        model.finish(&self.config, &material.links, &state, &self.store.fingerprint())
+        model.finish(&self.config, &material.links, &state, &self.store.fingerprint()?)
     }
 }
 

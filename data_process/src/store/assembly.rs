@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
 
 use super::levels::{self, RowRun};
-use super::part::read_at;
+use super::part::{CREATOR, read_at};
 use super::{header, vectors::ALIGNMENT};
 
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -183,7 +183,7 @@ impl<W: Write> Assembly<W> {
     /// Writes the footer; gives back the writer.
     pub(super) fn finish(mut self, key_values: Vec<KeyValue>) -> Result<W, ParquetError> {
         let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
-        let by = format!("humea version {}", env!("CARGO_PKG_VERSION"));
+        let by = format!("{CREATOR}{}", env!("CARGO_PKG_VERSION"));
         let about = FileMetaData::new(2, rows, Some(by), Some(key_values), self.schema.clone(), None);
         let footer = ParquetMetaData::new(about, std::mem::take(&mut self.groups));
         let mut bytes = Vec::new();

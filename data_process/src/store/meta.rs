@@ -1,7 +1,8 @@
 //! What a store says of itself: JSON under two keys of the Parquet key-value metadata.
 //!
 //! Other tools drop these keys when they rewrite a file, so nothing a reader needs is only here: without them, the
-//! graphs have no names, names come in row order and columns have no provenance.
+//! graphs have no names, names come in row order and columns have no provenance. Or they keep the keys and change the columns,
+//! so digests are believed only where this crate wrote the file ([`super::part::Part::own_words`]).
 
 use std::collections::BTreeMap;
 use std::path::Path;

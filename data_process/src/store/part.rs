@@ -24,6 +24,9 @@ use super::meta::Meta;
 use super::{StoreError, header};
 use crate::schema;
 
+/// With which the name of a file's writer begins, where that is this crate.
+pub(super) const CREATOR: &str = "humea version ";
+
 /// One file of a store.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -68,6 +71,13 @@ impl Part {
         let vectors = vector_leaves(&footer, &schema);
         let (file, footer) = (Arc::new(file), Arc::new(footer));
         Ok(Self { path: path.to_owned(), file, footer, schema, vectors, meta, first, rows })
+    }
+
+    /// What it says of itself, if this crate wrote it. Other tools may keep the metadata and change the columns (pyarrow
+    /// does), so that digests in it would be those of something else.
+    pub(super) fn own_words(&self) -> Option<&Meta> {
+        let by = self.footer.file_metadata().created_by();
+        self.meta.as_ref().filter(|_| by.is_some_and(|by| by.starts_with(CREATOR)))
     }
 
     /// Chunks of one leaf column, each with the ids of its rows.

@@ -9,7 +9,7 @@ use arrow::datatypes::UInt8Type;
 use indexmap::{IndexMap, IndexSet};
 use sha2::{Digest, Sha256};
 
-use super::meta::{ColumnMeta, Meta, Origin, Vocabulary};
+use super::meta::{ColumnMeta, Meta, Origin, VOCABULARY_KEY, Vocabulary, value};
 use super::part::{Part, VectorLeaf};
 use super::splice::{self, Change};
 use super::vectors::Vectors;
@@ -155,38 +155,36 @@ impl Store {
         Some(&self.parts.first()?.meta.as_ref()?.origin)
     }
 
-    /// Hexadecimal fingerprint that changes whenever the content of the store changes (from the footers, not the data).
+    /// Hexadecimal fingerprint that changes whenever the content of the store changes: from the digests in the footers or,
+    /// where another tool has written the file or dropped them, from the bytes of the columns.
     ///
-    /// Two stores written from the same content by the same version have the same fingerprint. Where another tool has
-    /// dropped the digests kept in the metadata, the footers' sizes, counts and statistics stand in for them.
-    pub fn fingerprint(&self) -> String {
+    /// Two stores written from the same content by the same version have the same fingerprint.
+    ///
+    /// # Errors
+    /// If bytes must be hashed and cannot be read.
+    pub fn fingerprint(&self) -> Result<String, StoreError> {
         let mut digest = Sha256::new();
         let mut add = |text: &str| digest.update([text.as_bytes(), b"\0"].concat());
         add(&schema::contract().version.to_string());
         add(&self.names[0]);
         add(&self.names[1]);
+        // It says in which order names are numbered.
+        add(self.parts.first().and_then(|part| value(&part.footer, VOCABULARY_KEY)).unwrap_or_default());
         for part in &self.parts {
             add(&format!("{} {}", part.rows, self.left));
-            match &part.meta {
-                Some(meta) if !meta.sha256.is_empty() => {
-                    add(&meta.sha256);
-                    for (name, column) in &meta.columns {
-                        add(&format!("{name} {} {}", column.width, column.sha256));
-                    }
-                }
-                _ => add(&format!("{:?}", part.footer.row_groups())),
+            add(&digests::ordinary(part)?);
+            for (name, leaf) in &part.vectors {
+                add(&format!("{name} {} {}", leaf.shape.width, digests::vectors(part, name)?));
             }
         }
-        hex(&digest.finalize())
+        Ok(hex(&digest.finalize()))
     }
 
     /// Says what the rows are: the ordinary columns' digests, which stay the same while vector columns come and go.
     pub(super) fn content(&self) -> Result<String, StoreError> {
         let mut digest = Sha256::new_with_prefix(self.left.to_string());
         for part in &self.parts {
-            let said = part.meta.as_ref().map(|meta| &meta.sha256).filter(|said| !said.is_empty());
-            let ordinary = said.cloned().map_or_else(|| digests::of_ordinary(part), Ok)?;
-            digest.update(format!(" {} {ordinary}", part.rows));
+            digest.update(format!(" {} {}", part.rows, digests::ordinary(part)?));
         }
         Ok(hex(&digest.finalize()))
     }

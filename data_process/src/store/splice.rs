@@ -19,7 +19,7 @@ use super::reader::Store;
 use super::replace::{Pending, PendingFolder, Turn};
 use super::vectors::floats_at;
 use super::writer::{Layout, check_vectors, chunk_of, encode_error, hashed_meta, key_values, vector_type};
-use super::{NewVectors, StoreError};
+use super::{NewVectors, StoreError, digests};
 use crate::schema;
 
 /// What is to change.
@@ -80,7 +80,7 @@ fn splice(store: &Store, part: &Part, out: &mut File, change: Change<'_>) -> Res
     let (schema, parquet) = new_schema(part, &kept, change).map_err(failed)?;
     let (assembly, meta) =
         rayon::join(|| copy_groups(part, &kept, change, out, parquet), || new_meta(store, part, change));
-    let assembly = assembly?;
+    let (assembly, meta) = (assembly?, meta?);
     key_values(&schema, &meta, other_keys(part)).and_then(|pairs| assembly.finish(pairs)).map_err(failed)?;
     Ok(())
 }
@@ -147,14 +147,19 @@ fn new_schema(part: &Part, kept: &[bool], change: Change<'_>) -> Result<(Schema,
     Ok((Schema::new(fields), SchemaDescriptor::new(Arc::new(root))))
 }
 
-fn new_meta(store: &Store, part: &Part, change: Change<'_>) -> Meta {
+fn new_meta(store: &Store, part: &Part, change: Change<'_>) -> Result<Meta, StoreError> {
     let mut meta = store.meta_of(part);
     meta.columns.retain(|name, _| !change.removes(name));
+    if part.own_words().is_none() {
+        // From now on the file is ours, and its digests are believed.
+        meta.sha256 = digests::ordinary_bytes(part)?;
+        meta.columns.values_mut().for_each(|column| column.sha256.clear());
+    }
     for column in change.put {
         let about = hashed_meta(column, store.left(), &(part.first..part.first + part.rows));
         meta.columns.insert(column.name.to_owned(), about);
     }
-    meta
+    Ok(meta)
 }
 
 fn other_keys(part: &Part) -> Vec<KeyValue> {

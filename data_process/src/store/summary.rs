@@ -117,7 +117,7 @@ impl Store {
             columns: columns.collect::<Result<_, StoreError>>()?,
             origin: self.origin().cloned(),
             created: meta.map(|meta| meta.created),
-            fingerprint: self.fingerprint(),
+            fingerprint: self.fingerprint()?,
         })
     }
 

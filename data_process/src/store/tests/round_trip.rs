@@ -70,7 +70,7 @@ fn columns_are_added_replaced_and_dropped_and_the_rest_stays() {
     let (_folder, path) = temporary();
     let (first, second, about) = (floats(3 * 5), floats(2 * 4), provenance());
     write(&path, &small_pair(), &[new_vectors("image", 5, &[1, 2, 6], &first, &about)]).unwrap();
-    let fingerprints = |path: &Path| Store::open(path).unwrap().fingerprint();
+    let fingerprints = |path: &Path| Store::open(path).unwrap().fingerprint().unwrap();
     let original = fingerprints(&path);
     put_vectors(&path, &[new_vectors("relation_text", 4, &[0, 5], &second, &about)]).unwrap();
     assert_ne!(fingerprints(&path), original);
@@ -93,7 +93,7 @@ fn the_same_content_makes_the_same_file() {
     let other = path.with_file_name("other.parquet");
     write(&path, &small_pair(), &[]).unwrap();
     write(&other, &small_pair(), &[]).unwrap();
-    let fingerprint = |path: &Path| Store::open(path).unwrap().fingerprint();
+    let fingerprint = |path: &Path| Store::open(path).unwrap().fingerprint().unwrap();
     assert_eq!(fingerprint(&path), fingerprint(&other));
 }
 

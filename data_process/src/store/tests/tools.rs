@@ -31,7 +31,10 @@ fn a_store_in_parts_is_the_same_store() {
         assert!(store.validate().unwrap().is_empty());
         let merged = folder.path().join("merged.parquet");
         merge(&split_path, &merged).unwrap();
-        assert_eq!(Store::open(&merged).unwrap().fingerprint(), Store::open(&path).unwrap().fingerprint());
+        assert_eq!(
+            Store::open(&merged).unwrap().fingerprint().unwrap(),
+            Store::open(&path).unwrap().fingerprint().unwrap()
+        );
     }
 }
 
@@ -90,6 +93,65 @@ fn what_a_plain_writer_made_of_a_store_opens_and_converts() {
         assert_eq!(column(&converted, "image"), image);
         assert_eq!(Store::open(&converted).unwrap().structure().unwrap().links.len(), 4);
     }
+}
+
+/// What pyarrow makes of a store when a table is read, changed and written: other content under the old metadata.
+fn edited(from: &Path, to: &Path, first: &str) {
+    use arrow::array::{AsArray, RecordBatch, StringArray};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::properties::WriterProperties;
+    use std::sync::Arc;
+
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
+    let keys = builder.metadata().file_metadata().key_value_metadata().cloned();
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let mut columns = batch.columns().to_vec();
+    let uris = columns[2].as_string::<i32>().iter().skip(1);
+    columns[2] = Arc::new([Some(first)].into_iter().chain(uris).collect::<StringArray>());
+    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+    let properties = WriterProperties::builder().set_key_value_metadata(keys).build();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(to).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_store_that_another_tool_changed_has_another_fingerprint_whatever_its_metadata_says() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let others = ["one.parquet", "two.parquet"].map(|name| folder.path().join(name));
+    let fingerprint = |path: &Path| Store::open(path).unwrap().fingerprint().unwrap();
+    let mut seen = vec![fingerprint(&path)];
+    for (other, uri) in others.iter().zip(["e", "f"]) {
+        edited(&path, other, uri);
+        assert!(Store::open(other).unwrap().parts()[0].meta.is_some(), "the metadata is kept");
+        seen.push(fingerprint(other));
+    }
+    // A splice makes the file one of ours again; what its old metadata said must not be believed from then on.
+    let (values, about) = (floats(1), provenance());
+    for other in &others {
+        put_vectors(other, &[new_vectors("relation_text", 1, &[1], &values, &about)]).unwrap();
+        seen.push(fingerprint(other));
+    }
+    let different: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!(different.len(), seen.len(), "{seen:?}");
+    assert!(Store::open(&others[0]).unwrap().validate().unwrap().is_empty());
+}
+
+#[test]
+fn the_order_of_names_is_content() {
+    let (_folder, path) = temporary();
+    let mut pair = small_pair();
+    write(&path, &pair, &[]).unwrap();
+    let before = Store::open(&path).unwrap().fingerprint().unwrap();
+    pair.left.relations.swap_indices(1, 2);
+    for triple in &mut pair.left.triples {
+        triple.relation = 3 - triple.relation;
+    }
+    write(&path, &pair, &[]).unwrap();
+    assert_ne!(Store::open(&path).unwrap().fingerprint().unwrap(), before);
 }
 
 #[test]
