@@ -44,7 +44,7 @@ enum Command {
         path: PathBuf,
         /// The column's name, such as image
         name: String,
-        /// Where the vectors come from: a NumPy file with one row per entity in id order (a row of NaN: no vector), or
+        /// Where the vectors come from: a NumPy file with one row per entity in id order (a row of NaN alone: no vector), or
         /// another store with a column of this name, matched by side and uri
         #[arg(long, value_name = "FILE")]
         from: PathBuf,

@@ -198,6 +198,18 @@ pub enum StoreError {
         /// Entities of the store.
         entities: usize,
     },
+    /// A float that is NaN or infinite.
+    #[error("vectors `{name}`: {value} at position {position} of the vector of row {row}; every float must be finite")]
+    NotFinite {
+        /// The column.
+        name: String,
+        /// The row whose vector it is in.
+        row: u32,
+        /// Its position in the vector.
+        position: usize,
+        /// The float.
+        value: f32,
+    },
     /// A column is given twice.
     #[error("vector column `{name}` is given twice")]
     Twice {
@@ -296,6 +308,7 @@ impl Fault for StoreError {
             | Self::Shape { .. }
             | Self::Matrix { .. }
             | Self::VectorRows { .. }
+            | Self::NotFinite { .. }
             | Self::TooMany { .. }
             | Self::LayoutName { .. }
             | Self::Pair { .. } => Kind::Data,

@@ -156,7 +156,7 @@ fn new_meta(store: &Store, part: &Part, change: Change<'_>) -> Result<Meta, Stor
         meta.columns.values_mut().for_each(|column| column.sha256.clear());
     }
     for column in change.put {
-        let about = hashed_meta(column, store.left(), &(part.first..part.first + part.rows));
+        let about = hashed_meta(column, store.left(), &(part.first..part.first + part.rows))?;
         meta.columns.insert(column.name.to_owned(), about);
     }
     Ok(meta)

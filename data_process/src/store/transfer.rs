@@ -6,7 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::{NewVectors, Provenance, Store, StoreError};
 
-/// The rows of a matrix that are vectors: those that are not all NaN, and their values.
+/// The rows of a matrix that are vectors: those that are not all NaN, and their values. (One that holds a NaN among numbers
+/// is refused by the store it is put into.)
 pub fn present_rows(width: usize, matrix: &[f32]) -> (Vec<u32>, Vec<f32>) {
     let (mut rows, mut values) = (Vec::new(), Vec::new());
     for (row, vector) in matrix.chunks_exact(width.max(1)).enumerate() {

@@ -114,7 +114,7 @@ pub(super) fn write_batch(
     meta.entities = [left, batch.num_rows() - left];
     meta.graphs = ["left".to_owned(), "right".to_owned()];
     for column in vectors {
-        meta.columns.insert(column.name.to_owned(), hashed_meta(column, left, &(0..batch.num_rows())));
+        meta.columns.insert(column.name.to_owned(), hashed_meta(column, left, &(0..batch.num_rows()))?);
     }
     let mut write = || {
         let schema = with_vectors(batch.schema().fields().iter().map(|field| field.as_ref().clone()), vectors);
@@ -149,16 +149,23 @@ impl<'a, C: Column> Content<'a, C> {
     }
 }
 
-/// The error for a file that could not be put together.
+/// The error for a file that could not be put together. One of ours may have come through the Parquet library.
 pub(super) fn encode_error(path: &Path, source: ParquetError) -> StoreError {
     let path = path.to_owned();
-    match source {
-        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-            Ok(source) => StoreError::Write { path, source: *source },
-            Err(cause) => StoreError::Encode { path, source: ParquetError::External(cause) },
-        },
-        source => StoreError::Encode { path, source },
+    let ParquetError::External(cause) = source else { return StoreError::Encode { path, source } };
+    let cause = match cause.downcast::<StoreError>() {
+        Ok(ours) => return *ours,
+        Err(cause) => cause,
+    };
+    match cause.downcast::<std::io::Error>() {
+        Ok(source) => StoreError::Write { path, source: *source },
+        Err(cause) => StoreError::Encode { path, source: ParquetError::External(cause) },
     }
+}
+
+/// An error of ours on its way through the Parquet library, see [`encode_error`].
+pub(super) fn through_parquet(error: StoreError) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }
 
 /// Checks vectors against the number of entities and each other.
@@ -203,7 +210,7 @@ fn write_file<C: Column>(
         copy_ordinary(&mut assembly, &table.batch(rows.clone())?, &mut digest)?;
         for (column, digest) in vectors.iter().zip(&mut digests) {
             let chunk = chunk_of(column, &rows);
-            digest.update(bytemuck::cast_slice::<f32, u8>(&chunk.floats));
+            hash_floats(column, span(column.rows(), &rows), &chunk.floats, digest).map_err(through_parquet)?;
             assembly.vectors(&chunk)?;
         }
         assembly.end_group(rows.len())?;
@@ -292,11 +299,34 @@ fn column_meta<C: Column>(column: &C, left: usize, digest: Sha256) -> ColumnMeta
 }
 
 /// What a file says of a vector column; `ids` are the file's rows.
-pub(super) fn hashed_meta(column: &NewVectors<'_>, left: usize, ids: &Range<usize>) -> ColumnMeta {
+pub(super) fn hashed_meta(column: &NewVectors<'_>, left: usize, ids: &Range<usize>) -> Result<ColumnMeta, StoreError> {
     let positions = span(column.rows, ids);
     let mut digest = rows_digest(&column.rows[positions.clone()]);
-    digest.update(bytemuck::cast_slice::<f32, u8>(&column.floats(positions)));
-    column_meta(column, left, digest)
+    hash_floats(column, positions.clone(), &column.floats(positions), &mut digest)?;
+    Ok(column_meta(column, left, digest))
+}
+
+/// Floats that stay in the processor's cache between being looked at and being hashed.
+const LOOKED_AT: usize = 1 << 13;
+
+/// Hashes the vectors at some positions of a column, which must be finite.
+fn hash_floats<C: Column>(
+    column: &C,
+    positions: Range<usize>,
+    floats: &[f32],
+    digest: &mut Sha256,
+) -> Result<(), StoreError> {
+    for (number, block) in floats.chunks(LOOKED_AT).enumerate() {
+        // No early end: the loop is then one over whole registers.
+        if !block.iter().fold(true, |all, float| all & float.is_finite()) {
+            let within = block.iter().take_while(|float| float.is_finite()).count();
+            let (at, name) = (number * LOOKED_AT + within, column.name().to_owned());
+            let (row, position) = (column.rows()[positions.start + at / column.width()], at % column.width());
+            return Err(StoreError::NotFinite { name, row, position, value: floats[at] });
+        }
+        digest.update(bytemuck::cast_slice::<f32, u8>(block));
+    }
+    Ok(())
 }
 
 /// The beginning of the digest of a file's part of a vector column: SHA-256 over its rows, then its floats, both

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt32Type};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
@@ -217,6 +217,40 @@ fn a_column_that_is_not_there_or_may_not_be() {
     assert!(matches!(put(new_vectors("x", 1, &[3, 7], &values, &about)), StoreError::VectorRows { row: 7, .. }));
     let twice = new_vectors("x", 1, &[3, 4], &values, &about);
     assert!(matches!(put_vectors(&path, &[twice, twice]).unwrap_err(), StoreError::Twice { .. }));
+}
+
+#[test]
+fn a_float_that_is_not_finite_is_named_and_kept_out() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let before = fs::read(&path).unwrap();
+    let (other, about, rows) = (folder.path().join("other.parquet"), provenance(), [0, 2, 3]);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // Wide enough that the number lies in the second block that is looked at.
+        let mut values = vec![1.0; 3 * 5000];
+        values[2 * 5000 + 17] = value;
+        let vectors = [new_vectors("text", 5000, &rows, &values, &about)];
+        let errors = [put_vectors(&path, &vectors), write(&other, &small_pair(), &vectors)];
+        for error in errors.map(Result::unwrap_err) {
+            assert!(matches!(error, StoreError::NotFinite { row: 3, position: 17, .. }), "{error}");
+        }
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_number_too_large_for_a_float_is_not_converted() {
+    let (folder, path) = temporary();
+    let large = folder.path().join("large.parquet");
+    rewritten(&large, |fields, columns| {
+        let rows = (0..7).map(|row| Some(vec![Some(1.0), Some(if row == 4 { 1e300 } else { 2.0 })]));
+        columns.push(Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows)));
+        fields.push(Field::new("image", columns[8].data_type().clone(), true));
+    });
+    let error = convert(&large, &path).unwrap_err();
+    assert!(matches!(error, StoreError::NotFinite { row: 4, position: 1, .. }), "{error}");
+    assert!(!path.exists());
 }
 
 #[test]

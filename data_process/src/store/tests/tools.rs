@@ -308,21 +308,25 @@ fn vectors_come_from_a_matrix_or_from_another_store() {
 fn validation_finds_what_is_wrong() {
     let (_folder, path) = temporary();
     let about = provenance();
-    let values = [1.0, f32::NAN, 3.0];
+    let values = [1.0, 2.0, 3.0];
     let origin = Origin { maker: "a test".into(), ..Origin::default() };
     write_with(&path, &small_pair(), &[new_vectors("image", 1, &[0, 1, 5], &values, &about)], &origin).unwrap();
-    let findings = Store::open(&path).unwrap().validate().unwrap();
-    assert_eq!(findings.len(), 1);
-    assert!(findings[0].to_string().contains("NaN in the vector of row 1"), "{}", findings[0]);
-    // One float changed on disk: only the digest can tell.
     let image =
         Store::open(&path).unwrap().chunks().into_iter().find(|chunk| chunk.column.starts_with("image")).unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let last = (image.offset + image.bytes) as usize - 1;
-    bytes[last] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let findings = Store::open(&path).unwrap().validate().unwrap();
-    assert!(findings.iter().any(|finding| finding.reason.contains("not those it was written with")), "{findings:?}");
+    let end = (image.offset + image.bytes) as usize;
+    let bytes = fs::read(&path).unwrap();
+    let changed = |at: usize, float: f32| {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 4].copy_from_slice(&float.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        Store::open(&path).unwrap().validate().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let findings = changed(end - 8, f32::NAN);
+    assert!(findings.iter().any(|finding| finding.contains("NaN in the vector of row 1")), "{findings:?}");
+    // One float changed on disk: only the digest can tell.
+    let findings = changed(end - 4, 3.5);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].contains("not those it was written with"), "{findings:?}");
 }
 
 #[test]
