@@ -9,7 +9,7 @@ use super::decode::{KeptLink, kept_links};
 use super::part::Part;
 use super::vectors::Vectors;
 use super::writer::rows_digest;
-use super::{Store, StoreError, VectorColumn};
+use super::{Store, StoreError, VectorColumn, digests};
 use crate::digest::hex;
 
 /// Something in a store that must not be.
@@ -29,57 +29,73 @@ impl fmt::Display for Finding {
 
 impl Store {
     /// Checks every value: ids are row numbers, tails and links are in range, each link is kept on both sides, every
-    /// float is finite, and vectors have the digest the metadata gives. An empty list means that all is well.
+    /// float is finite, and all columns have the digests the metadata gives (in files that this crate wrote: what another
+    /// tool changes, it changes without them). An empty list means that all is well.
     pub fn validate(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
-        let mut content = |result: Result<(), StoreError>| match result {
-            Err(error @ (StoreError::Content { .. } | StoreError::Damaged { .. } | StoreError::Decode { .. })) => {
-                findings.push(Finding { column: "*".into(), reason: error.to_string() });
-                Ok(())
-            }
-            other => other,
-        };
-        content(self.pair().map(drop))?;
-        content(kept_links(self).map(drop))?;
-        for column in self.vector_columns() {
-            content(self.vectors(&column.name).map(drop))?;
-        }
-        if findings.is_empty() {
+        if noted(self.pair(), &mut findings)?.is_some() {
             let lonely = one_sided(&kept_links(self)?);
             findings.extend(lonely.map(|(_, reason)| Finding { column: "links".into(), reason }));
+        }
+        for part in self.parts() {
+            let result = check_ordinary(part, &mut findings);
+            noted(result, &mut findings)?;
             for column in self.vector_columns() {
-                self.check_vectors(column, &mut findings)?;
+                let result = check_vectors(part, column, &mut findings);
+                noted(result, &mut findings)?;
             }
         }
         Ok(findings)
     }
+}
 
-    fn check_vectors(&self, column: &VectorColumn, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let mut found = |reason: String| findings.push(Finding { column: column.name.clone(), reason });
-        let vectors = self.vectors(&column.name)?;
-        for (rows, floats) in vectors.blocks()? {
-            if let Some(at) = floats.iter().position(|value| !value.is_finite()) {
-                found(format!("{} in the vector of row {}", floats[at], rows[at / column.width]));
-            }
+/// What was read; or a finding, if that is what kept it from being read.
+fn noted<T>(result: Result<T, StoreError>, findings: &mut Vec<Finding>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(read) => Ok(Some(read)),
+        Err(error @ (StoreError::Content { .. } | StoreError::Damaged { .. } | StoreError::Decode { .. })) => {
+            findings.push(Finding { column: "*".into(), reason: error.to_string() });
+            Ok(None)
         }
-        for part in self.parts() {
-            if !digest_agrees(part, column)? {
-                found(format!("the vectors in {} are not those it was written with", part.path.display()));
-            }
-        }
-        Ok(())
+        Err(other) => Err(other),
     }
 }
 
-fn digest_agrees(part: &Part, column: &VectorColumn) -> Result<bool, StoreError> {
-    let said = part.meta.as_ref().and_then(|meta| meta.columns.get(&column.name)).map(|said| &said.sha256);
-    let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(true) };
+fn check_ordinary(part: &Part, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let said = part.own_words().map(|meta| meta.sha256.as_str());
+    compare("*", part, said, || digests::ordinary_bytes(part), findings)
+}
+
+/// Looks at every float of a part's share of a column, and hashes it on the way.
+fn check_vectors(part: &Part, column: &VectorColumn, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
     let vectors = Vectors::open(std::slice::from_ref(part), &column.name, column.width)?;
     let mut digest = rows_digest(vectors.rows());
-    for (_, floats) in vectors.blocks()? {
+    for (rows, floats) in vectors.blocks()? {
+        if let Some(at) = floats.iter().position(|value| !value.is_finite()) {
+            let reason = format!("{} in the vector of row {}", floats[at], rows[at / column.width]);
+            findings.push(Finding { column: column.name.clone(), reason });
+        }
         digest.update(bytemuck::cast_slice::<f32, u8>(floats));
     }
-    Ok(*said == hex(&digest.finalize()))
+    let said = part.own_words().and_then(|meta| meta.columns.get(&column.name)).map(|about| about.sha256.as_str());
+    compare(&column.name, part, said, || Ok(hex(&digest.finalize())), findings)
+}
+
+/// Compares the digest that a file gives, if it does, with the true one.
+fn compare(
+    column: &str,
+    part: &Part,
+    said: Option<&str>,
+    found: impl FnOnce() -> Result<String, StoreError>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), StoreError> {
+    let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(()) };
+    if found()? != said {
+        let what = if column == "*" { "ordinary columns" } else { "vectors" };
+        let reason = format!("the {what} in {} are not those it was written with", part.path.display());
+        findings.push(Finding { column: column.to_owned(), reason });
+    }
+    Ok(())
 }
 
 /// The first link that is kept on one side only, or at different positions: its row, and what is wrong.

@@ -330,6 +330,27 @@ fn validation_finds_what_is_wrong() {
 }
 
 #[test]
+fn validation_compares_the_ordinary_columns_with_their_digest() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let parts = folder.path().join("parts");
+    split(&path, &parts, NonZeroUsize::new(2).unwrap()).unwrap();
+    for (store, file) in [(&path, path.clone()), (&parts, parts.join("part-00000.parquet"))] {
+        let uris = Store::open(store).unwrap().chunks().into_iter().find(|chunk| chunk.column == "uri").unwrap();
+        let (start, end) = (uris.offset as usize, (uris.offset + uris.bytes) as usize);
+        let mut bytes = fs::read(&file).unwrap();
+        let at = bytes[start..end].windows(7).position(|window| window == b"unbound").unwrap();
+        bytes[start + at + 2] = b'd';
+        fs::write(&file, bytes).unwrap();
+        let changed = Store::open(store).unwrap();
+        assert_eq!(changed.uris().unwrap()[3].as_ref(), "undound", "it decodes, as another name");
+        let findings = changed.validate().unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].reason.contains("ordinary columns") && findings[0].reason.contains("not those"));
+    }
+}
+
+#[test]
 fn a_summary_counts_what_is_there() {
     let (_folder, path) = temporary();
     with_image(&path);
