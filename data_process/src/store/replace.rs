@@ -22,9 +22,12 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits until no other writer is at work on what lies at `path`; there may be nothing yet.
+    /// Waits until no other writer is at work on what lies at `path`; there may be nothing yet. Of a link, what it leads
+    /// to is meant: the link stays.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let path = path.to_owned();
+        let is_link = fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+        let real = if is_link && path.exists() { fs::canonicalize(path) } else { Ok(path.to_owned()) };
+        let path = real.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         let lock = if path.exists() { Some(lock(&path)?) } else { None };
         Ok(Self { path, lock })
     }

@@ -173,6 +173,28 @@ fn vectors_for_the_rows_of_one_store_do_not_get_into_another() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_store_stays_one() {
+    let (folder, path) = temporary();
+    let (link, parts) = (folder.path().join("link.parquet"), folder.path().join("parts"));
+    let (values, about) = (floats(1), provenance());
+    let image = new_vectors("image", 1, &[3], &values, &about);
+    write(&path, &small_pair(), &[]).unwrap();
+    split(&path, &parts, 2.try_into().unwrap()).unwrap();
+    for target in [&path, &parts] {
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        put_vectors(&link, &[image]).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), *target);
+        assert_eq!(Store::open(target).unwrap().vector_columns().len(), 1);
+        fs::remove_file(&link).unwrap();
+    }
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    write(&link, &other_pair(), &[]).unwrap();
+    assert_eq!(fs::read_link(&link).unwrap(), path);
+    assert_eq!(Store::open(&path).unwrap().uris().unwrap()[0].as_ref(), "p");
+}
+
 #[test]
 fn a_store_moved_in_place_of_the_locked_one_stays() {
     let (folder, path) = temporary();
