@@ -174,6 +174,12 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// A vector column has the name under which the rows of another one are exported.
+    #[error("the rows of vector column `{name}` go by the name of column `{name}.rows`; export as csv, or drop one")]
+    RowsName {
+        /// The column whose rows they are.
+        name: String,
+    },
     /// Vectors whose parts do not fit together.
     #[error("vectors `{name}`: {values} floats are not {rows} rows of {width} (a width is 1 to 2^24)")]
     Shape {
@@ -316,6 +322,7 @@ impl Fault for StoreError {
             | Self::NoVectors { .. }
             | Self::ColumnName { .. }
             | Self::FileName { .. }
+            | Self::RowsName { .. }
             | Self::Twice { .. } => Kind::Configuration,
             Self::Write { .. } | Self::NotParts { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
         }

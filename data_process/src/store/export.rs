@@ -3,12 +3,14 @@
 mod id_files;
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use rustc_hash::FxHashSet;
 use safetensors::tensor::{Dtype, View};
 
+use super::replace::{Aside, sync_folder};
 use super::{Store, StoreError, Vectors, npy};
 
 /// What to write.
@@ -33,13 +35,23 @@ pub fn export(store: &Store, format: Format, folder: &Path) -> Result<Vec<String
     let failed = |source| StoreError::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     // Every file is written aside first, so that it appears whole or not at all.
-    let aside = tempfile::Builder::new().prefix(".export-").tempdir_in(folder).map_err(failed)?;
+    let aside = Aside::new(folder, ".export-".as_ref()).map_err(failed)?;
     let remarks = write(store, format, aside.path(), folder)?;
-    for file in fs::read_dir(aside.path()).map_err(failed)? {
-        let file = file.map_err(failed)?;
-        fs::rename(file.path(), folder.join(file.file_name())).map_err(failed)?;
-    }
+    publish(aside.path(), folder).map_err(failed)?;
     Ok(remarks)
+}
+
+/// Makes the files durable and moves them to their folder.
+fn publish(aside: &Path, folder: &Path) -> io::Result<()> {
+    let mut names = fs::read_dir(aside)?.map(|file| Ok(file?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    for name in &names {
+        File::options().write(true).open(aside.join(name))?.sync_all()?;
+    }
+    for name in &names {
+        fs::rename(aside.join(name), folder.join(name))?;
+    }
+    sync_folder(folder)
 }
 
 /// Writes into a folder that will be known as `name`.
@@ -54,6 +66,9 @@ fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<Ve
         .map(|column| Ok((column.name.as_str(), store.vectors(&column.name)?)))
         .collect::<Result<_, StoreError>>()?;
     let uris = if format == Format::Csv { store.uris()? } else { Vec::new() };
+    if format != Format::Csv {
+        check_names(&columns)?;
+    }
     if format == Format::Safetensors {
         return safetensors(&columns, folder)?.map(|()| Vec::new()).map_err(failed);
     }
@@ -70,6 +85,15 @@ fn write(store: &Store, format: Format, folder: &Path, name: &Path) -> Result<Ve
         written.map_err(failed)?;
     }
     Ok(Vec::new())
+}
+
+/// Beside each column stand its rows, under a name that no other column may have.
+fn check_names(columns: &[(&str, Vectors)]) -> Result<(), StoreError> {
+    let names: FxHashSet<&str> = columns.iter().map(|(name, _)| *name).collect();
+    match names.iter().find(|name| names.contains(format!("{name}.rows").as_str())) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::RowsName { name: (*name).to_owned() }),
+    }
 }
 
 fn npy_pair(vectors: &Vectors, floats: &[f32], folder: &Path, name: &str) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Nothing is written in place: a store is written beside its name, synced, and takes the name in one step. Whoever had
 //! the old one open keeps it. Two writers take turns.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,8 +119,8 @@ impl Pending {
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
         let failed = |source| StoreError::Write { path: path.to_owned(), source };
-        sweep(path);
         let prefix = prefix(path);
+        sweep(folder(path), &prefix);
         let file = aside::builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path)).map_err(failed)?;
         // Marks it as in use, see `sweep`.
         file.as_file().try_lock().ok();
@@ -166,9 +166,8 @@ impl FilterFile for io::Result<fs::Metadata> {
 }
 
 /// Removes temporary files of killed writers: those nobody holds locked.
-fn sweep(path: &Path) {
-    let prefix = prefix(path);
-    let Ok(entries) = fs::read_dir(folder(path)) else { return };
+fn sweep(folder: &Path, prefix: &OsStr) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
@@ -181,13 +180,39 @@ fn sweep(path: &Path) {
     }
 }
 
+/// A new folder under a temporary name, removed when dropped.
+#[derive(Debug)]
+pub(super) struct Aside {
+    folder: TempDir,
+    /// Marks it as in use, see `sweep`.
+    _lock: File,
+}
+
+impl Aside {
+    /// Creates it in another folder, and removes what killed writers left there.
+    pub(super) fn new(within: &Path, prefix: &OsStr) -> io::Result<Self> {
+        sweep(within, prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(prefix).suffix(SUFFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        let folder = builder.tempdir_in(within)?;
+        let lock = File::open(folder.path())?;
+        lock.try_lock().ok();
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// A new folder that will take a name.
 #[derive(Debug)]
 pub(super) struct PendingFolder {
-    folder: TempDir,
+    folder: Aside,
     turn: Turn,
-    /// Marks it as in use, see `sweep`.
-    _lock: File,
 }
 
 impl PendingFolder {
@@ -195,20 +220,9 @@ impl PendingFolder {
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
         only_parts(path)?;
-        sweep(path);
-        let create = || {
-            let mut builder = tempfile::Builder::new();
-            let prefix = prefix(path);
-            builder.prefix(&prefix).suffix(SUFFIX);
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-            let folder = builder.tempdir_in(self::folder(path))?;
-            let lock = File::open(folder.path())?;
-            lock.try_lock().ok();
-            Ok((folder, lock))
-        };
-        let (folder, lock) = create().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
-        Ok(Self { folder, turn, _lock: lock })
+        let folder = Aside::new(folder(path), &prefix(path));
+        let folder = folder.map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        Ok(Self { folder, turn })
     }
 
     /// Writes one of its files, with the rights of the old one of this name, and makes it durable.
@@ -229,7 +243,7 @@ impl PendingFolder {
 
     /// Gives it its name; an old store of that name is removed.
     pub(super) fn publish(self) -> Result<(), StoreError> {
-        let Self { folder, mut turn, _lock } = self;
+        let Self { folder, mut turn } = self;
         turn.confirm()?;
         let path = turn.path();
         only_parts(path)?;
@@ -244,7 +258,7 @@ impl PendingFolder {
                 fs::rename(folder.path(), path)?;
             }
             sync_folder(self::folder(path))?;
-            let old = folder.keep();
+            let old = folder.folder.keep();
             if old.is_dir() {
                 fs::remove_dir_all(old)?;
             } else if old.exists() {
@@ -289,7 +303,8 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     fs::rename(aside, new)
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 

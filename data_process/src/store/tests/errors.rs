@@ -398,6 +398,20 @@ fn a_name_that_breaks_a_line_does_not_become_an_id_file() {
     }
 }
 
+#[test]
+fn a_column_named_like_the_rows_of_another_is_not_exported_over_them() {
+    let (folder, path) = temporary();
+    let (values, about) = (floats(4), provenance());
+    let column = |name| new_vectors(name, 2, &[0, 5], &values, &about);
+    write(&path, &small_pair(), &[column("image"), column("image.rows")]).unwrap();
+    let (store, out) = (Store::open(&path).unwrap(), folder.path().join("out"));
+    for format in [Format::Npy, Format::Safetensors] {
+        assert!(matches!(export(&store, format, &out), Err(StoreError::RowsName { name }) if name == "image"));
+    }
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    export(&store, Format::Csv, &out).unwrap();
+}
+
 /// Every variant is expected by name in a test of this room, so that a new one cannot go untested.
 #[test]
 fn every_way_of_being_wrong_has_a_test() {

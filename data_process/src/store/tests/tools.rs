@@ -289,6 +289,21 @@ fn an_id_file_that_must_be_there_but_is_empty_is_named() {
 }
 
 #[test]
+fn an_export_removes_what_a_killed_one_left_and_leaves_a_running_one_alone() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let (store, out) = (Store::open(&path).unwrap(), folder.path().join("out"));
+    fs::create_dir_all(out.join(".export-killed.tmp")).unwrap();
+    fs::write(out.join(".export-killed.tmp/image.npy"), "").unwrap();
+    let running = crate::store::replace::Aside::new(&out, ".export-".as_ref()).unwrap();
+    assert!(!out.join(".export-killed.tmp").exists(), "by the next one");
+    export(&store, Format::Npy, &out).unwrap();
+    assert!(running.path().exists());
+    drop(running);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+}
+
+#[test]
 fn vectors_come_from_a_matrix_or_from_another_store() {
     let (folder, path) = temporary();
     let image = with_image(&path);
