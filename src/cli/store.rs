@@ -80,10 +80,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Turn a foreign Parquet file with at least `side` and `uri` into a store
+    /// Turn a foreign Parquet file, or a folder of parts, with at least `side` and `uri` into a store
     #[command(after_help = "Example: humea store convert theirs.parquet --out ours.parquet")]
     Convert {
-        /// The foreign file
+        /// The foreign file, or the folder that holds its part-*.parquet
         path: PathBuf,
         /// The store to write
         #[arg(long, value_name = "FILE")]

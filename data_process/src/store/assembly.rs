@@ -4,7 +4,6 @@
 //! reached by leaving up to 63 unused bytes in front of the chunk (a reader goes by the offsets in the footer).
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -17,7 +16,8 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr};
 
 use super::levels::{self, RowRun};
-use super::part::{CREATOR, read_at};
+use super::part::{CREATOR, Part, read_at};
+use super::writer::through_parquet;
 use super::{header, vectors::ALIGNMENT};
 
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -28,8 +28,8 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Where the bytes of a finished chunk lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bytes<'a> {
-    /// In an open file.
-    File(&'a File),
+    /// In a store's file.
+    Part(&'a Part),
     /// In memory.
     Memory(&'a [u8]),
 }
@@ -86,12 +86,12 @@ impl<W: Write> Assembly<W> {
     }
 
     /// Appends bytes of a file. Not within the kernel (`copy_file_range`): that costs twice the time and small pages.
-    fn write_from(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+    fn write_from(&mut self, part: &Part, range: Range<u64>) -> Result<(), ParquetError> {
         let mut buffer = vec![0; (range.end - range.start).min(HUGE_PAGE as u64) as usize];
         let mut from = range.start;
         while from < range.end {
             let now = (range.end - from).min(self.room() as u64) as usize;
-            read_at(file, &mut buffer[..now], from)?;
+            read_at(&part.file, &mut buffer[..now], from).map_err(|source| through_parquet(part.unreadable(source)))?;
             self.write(&buffer[..now])?;
             from += now as u64;
         }
@@ -113,7 +113,7 @@ impl<W: Write> Assembly<W> {
                 let range = bytes.get(start as usize..(start + length) as usize);
                 self.write(range.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?)?;
             }
-            Bytes::File(file) => self.write_from(file, start..start + length)?,
+            Bytes::Part(part) => self.write_from(part, start..start + length)?,
         }
         Ok(())
     }

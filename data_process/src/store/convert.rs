@@ -20,6 +20,7 @@ use rustc_hash::FxHashSet;
 use super::decode::kept_links;
 use super::guarded::Guarded;
 use super::part::{read_footer, reader_of};
+use super::reader::part_files;
 use super::replace::Turn;
 use super::table::list;
 use super::validate::one_sided;
@@ -37,7 +38,8 @@ pub struct Conversion {
     pub vectors: Vec<String>,
 }
 
-/// Reads a Parquet file and writes a store; what is wrong with the content is found before the store appears.
+/// Reads a Parquet file, or a folder of parts, and writes a store; what is wrong with the content is found before the
+/// store appears.
 pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
     let undecodable = |source: ArrowError| StoreError::Decode { path: from.to_owned(), source: source.into() };
     let table = read_table(from)?;
@@ -91,7 +93,20 @@ fn of_source(error: StoreError, from: &Path) -> StoreError {
     }
 }
 
+/// A whole file, or all parts of a folder as other engines write them.
 fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {
+    let files = if from.is_dir() { part_files(from)? } else { vec![from.to_owned()] };
+    let tables = files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>, _>>()?;
+    let schema = tables.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    if let Some(at) = tables.iter().position(|table| table.schema().fields() != schema.fields()) {
+        let (path, first) = (files[at].clone(), files[0].clone());
+        return Err(StoreError::PartsDiffer { path, first, difference: "names, order or types".to_owned() });
+    }
+    let whole = concat_batches(&schema, &tables);
+    whole.map_err(|source| StoreError::Decode { path: from.to_owned(), source: source.into() })
+}
+
+fn read_file(from: &Path) -> Result<RecordBatch, StoreError> {
     let (file, _) = read_footer(from)?;
     let failed = |source| StoreError::Decode { path: from.to_owned(), source };
     let reader = reader_of(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(failed)?;

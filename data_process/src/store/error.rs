@@ -254,6 +254,22 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The new store has its name, but what was to follow failed.
+    #[error("{path} is written, but it may not outlast a power cut, or the old one is still beside it: {source}")]
+    Unsettled {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Some files of an export have their names, others not.
+    #[error("cannot write all of {path}: {source}; some of its files are new: export again")]
+    HalfExported {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A folder that is to be replaced holds more than a store.
     #[error("the folder {path} also holds {}, which would be lost; move that elsewhere", some(others))]
     NotParts {
@@ -324,7 +340,12 @@ impl Fault for StoreError {
             | Self::FileName { .. }
             | Self::RowsName { .. }
             | Self::Twice { .. } => Kind::Configuration,
-            Self::Write { .. } | Self::NotParts { .. } | Self::Encode { .. } | Self::Lock { .. } => Kind::Output,
+            Self::Write { .. }
+            | Self::Unsettled { .. }
+            | Self::HalfExported { .. }
+            | Self::NotParts { .. }
+            | Self::Encode { .. }
+            | Self::Lock { .. } => Kind::Output,
         }
     }
 }

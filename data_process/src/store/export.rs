@@ -3,6 +3,7 @@
 mod id_files;
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -37,21 +38,30 @@ pub fn export(store: &Store, format: Format, folder: &Path) -> Result<Vec<String
     // Every file is written aside first, so that it appears whole or not at all.
     let aside = Aside::new(folder, ".export-".as_ref()).map_err(failed)?;
     let remarks = write(store, format, aside.path(), folder)?;
-    publish(aside.path(), folder).map_err(failed)?;
+    publish(aside.path(), folder)?;
     Ok(remarks)
 }
 
 /// Makes the files durable and moves them to their folder.
-fn publish(aside: &Path, folder: &Path) -> io::Result<()> {
-    let mut names = fs::read_dir(aside)?.map(|file| Ok(file?.file_name())).collect::<io::Result<Vec<_>>>()?;
+fn publish(aside: &Path, folder: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Write { path: folder.to_owned(), source };
+    let names = synced(aside).map_err(failed)?;
+    let half = |source| StoreError::HalfExported { path: folder.to_owned(), source };
+    for (number, name) in names.iter().enumerate() {
+        let moved = fs::rename(aside.join(name), folder.join(name));
+        moved.map_err(|source| if number == 0 { failed(source) } else { half(source) })?;
+    }
+    sync_folder(folder).map_err(|source| StoreError::Unsettled { path: folder.to_owned(), source })
+}
+
+/// Makes the files in a folder durable: their names, in order.
+fn synced(folder: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = fs::read_dir(folder)?.map(|file| Ok(file?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort_unstable();
     for name in &names {
-        File::options().write(true).open(aside.join(name))?.sync_all()?;
+        File::options().write(true).open(folder.join(name))?.sync_all()?;
     }
-    for name in &names {
-        fs::rename(aside.join(name), folder.join(name))?;
-    }
-    sync_folder(folder)
+    Ok(names)
 }
 
 /// Writes into a folder that will be known as `name`.

@@ -267,7 +267,7 @@ impl Store {
 }
 
 /// The parts in a folder, in order.
-fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(super) fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let entries = std::fs::read_dir(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
     let part = |entry: DirEntry| is_part(&entry.file_name()).then(|| entry.path());
     let mut files: Vec<PathBuf> = entries.flatten().filter_map(part).collect();

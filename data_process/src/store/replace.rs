@@ -142,15 +142,15 @@ impl Pending {
         let Self { file, mut turn } = self;
         turn.confirm()?;
         let path = turn.path();
-        let publish = || {
+        let ready = || {
             file.as_file().sync_all()?;
             if let Ok(old) = fs::metadata(path).filter_file() {
                 file.as_file().set_permissions(old.permissions())?;
             }
-            file.persist(path).map_err(|error| error.error)?;
-            sync_folder(folder(path))
+            file.persist(path).map_err(|error| error.error).map(drop)
         };
-        publish().map_err(|source| StoreError::Write { path: path.to_owned(), source })
+        ready().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        sync_folder(folder(path)).map_err(|source| StoreError::Unsettled { path: path.to_owned(), source })
     }
 }
 
@@ -247,27 +247,28 @@ impl PendingFolder {
         turn.confirm()?;
         let path = turn.path();
         only_parts(path)?;
-        let publish = || {
+        let ready = || {
             if path.is_dir() {
                 fs::set_permissions(folder.path(), fs::metadata(path)?.permissions())?;
             }
             sync_folder(folder.path())?;
-            if path.exists() {
-                exchange(folder.path(), path)?;
-            } else {
-                fs::rename(folder.path(), path)?;
-            }
-            sync_folder(self::folder(path))?;
-            let old = folder.folder.keep();
-            if old.is_dir() {
-                fs::remove_dir_all(old)?;
-            } else if old.exists() {
-                fs::remove_file(old)?;
-            }
-            Ok(())
+            if path.exists() { exchange(folder.path(), path) } else { fs::rename(folder.path(), path) }
         };
-        publish().map_err(|source| StoreError::Write { path: path.to_owned(), source })
+        ready().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        let settle = || {
+            sync_folder(self::folder(path))?;
+            remove(&folder.folder.keep())
+        };
+        settle().map_err(|source| StoreError::Unsettled { path: path.to_owned(), source })
     }
+}
+
+/// Removes an old store, if there was one.
+fn remove(old: &Path) -> io::Result<()> {
+    if old.is_dir() {
+        return fs::remove_dir_all(old);
+    }
+    if old.exists() { fs::remove_file(old) } else { Ok(()) }
 }
 
 /// A folder is replaced as a whole, so there must be nothing in it but parts: the rest would be lost.

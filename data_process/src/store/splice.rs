@@ -127,7 +127,7 @@ fn copy_chunk(
     let lead = floats_at(part, name, ids, chunk)?;
     let mut copy = || {
         lead.map_or(Ok(()), |lead| assembly.align(lead))?;
-        assembly.copy(Bytes::File(&part.file), chunk)
+        assembly.copy(Bytes::Part(part), chunk)
     };
     copy().map_err(|source| encode_error(&part.path, source))
 }

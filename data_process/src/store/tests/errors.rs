@@ -308,6 +308,36 @@ fn what_the_disk_refuses_is_a_write_error_and_what_parquet_refuses_an_encoding_e
 }
 
 #[test]
+fn a_file_that_ends_early_while_it_is_copied_is_a_read_error() {
+    use crate::store::assembly::{Assembly, Bytes};
+    let (_folder, path) = temporary();
+    with_image(&path);
+    let store = Store::open(&path).unwrap();
+    let part = &store.parts()[0];
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+    let schema = part.footer.file_metadata().schema_descr_ptr();
+    let mut assembly = Assembly::new(Vec::new(), schema, 1 << 20).unwrap();
+    let uris = part.footer.row_group(0).column(2);
+    let error = encode_error(Path::new("new.parquet"), assembly.copy(Bytes::Part(part), uris).unwrap_err());
+    assert!(matches!(&error, StoreError::Read { path: from, .. } if *from == path), "{error}");
+}
+
+#[test]
+fn an_export_that_stops_halfway_says_so() {
+    let (folder, path) = temporary();
+    with_image(&path);
+    let (store, out) = (Store::open(&path).unwrap(), folder.path().join("out"));
+    for (taken, half) in [("image.npy", false), ("image.rows.npy", true)] {
+        fs::create_dir_all(out.join(taken)).unwrap();
+        let error = export(&store, Format::Npy, &out).unwrap_err();
+        assert_eq!(matches!(error, StoreError::HalfExported { .. }), half, "{error}");
+        assert_eq!(error.to_string().contains("nothing was changed"), !half, "{error}");
+        assert_eq!(error.kind(), Kind::Output);
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
 fn a_matrix_that_does_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.npy");

@@ -195,6 +195,30 @@ fn a_bare_table_becomes_a_store() {
 }
 
 #[test]
+fn a_folder_of_parts_becomes_a_store() {
+    let (folder, path) = temporary();
+    let image = with_image(&path);
+    // As Spark leaves it: its names, in a folder with more than parts.
+    let (parts, spark) = (folder.path().join("parts"), folder.path().join("spark"));
+    split(&path, &parts, NonZeroUsize::new(3).unwrap()).unwrap();
+    fs::create_dir(&spark).unwrap();
+    fs::write(spark.join("_SUCCESS"), "").unwrap();
+    fs::write(spark.join(".part-00000-5e.snappy.parquet.crc"), "crc").unwrap();
+    for number in 0..3 {
+        let name = spark.join(format!("part-0000{number}-5e.snappy.parquet"));
+        fs::copy(parts.join(format!("part-0000{number}.parquet")), name).unwrap();
+    }
+    let converted = folder.path().join("converted.parquet");
+    convert(&spark, &converted).unwrap();
+    assert_eq!(column(&converted, "image"), image);
+    assert_eq!(Store::open(&converted).unwrap().pair().unwrap().links, small_pair().links);
+    // Parts of two tables are not one.
+    drop_vectors(&path, "image").unwrap();
+    fs::copy(&path, spark.join("part-00003.parquet")).unwrap();
+    assert!(matches!(convert(&spark, &converted), Err(StoreError::PartsDiffer { .. })));
+}
+
+#[test]
 fn what_cannot_be_a_store_is_found_before_one_appears() {
     use std::sync::Arc;
 

@@ -40,6 +40,11 @@ fn writer_process() {
             };
             assert_eq!(source.kind(), expected, "{source}");
         }
+        "no sight" => {
+            let error = put_vectors(&path, &[new_vectors("extra", 1, &[0], &[1.0], &about)]).unwrap_err();
+            assert!(matches!(error, StoreError::Unsettled { .. }), "{error}");
+            assert!(!error.to_string().contains("nothing was changed"), "{error}");
+        }
         "a million columns" => {
             let error = Store::open(&path).unwrap_err();
             assert!(error.to_string().contains("more differences") && error.to_string().len() < 10_000);
@@ -279,29 +284,50 @@ fn on_a_full_disk_the_old_store_stays_and_nothing_else() {
     }
 }
 
+/// Runs a role where the store's folder has these rights; its exit code, or none if that cannot be tried here.
 #[cfg(unix)]
-#[test]
-fn a_folder_that_may_only_be_read_stays_as_it_is() {
+fn with_rights(role: &str, rights: u32, path: &Path) -> Option<i32> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
 
-    let (folder, path) = temporary();
-    write(&path, &small_pair(), &[]).unwrap();
-    let before = fs::read(&path).unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let mut child = command("no rights", &path, "");
-    if fs::metadata(&path).unwrap().uid() == 0 {
+    let folder = path.parent().unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(rights)).unwrap();
+    let mut child = command(role, path, "");
+    if fs::metadata(path).unwrap().uid() == 0 {
         // Nothing is forbidden to root; 65534 is `nobody`, who must be able to start this binary.
         child.uid(65534);
     }
     let code = child.status().unwrap().code();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     if code == Some(126) || code == Some(127) {
-        return println!("skipped: this test runs as root, and nobody else may run its binary");
+        println!("skipped: this test runs as root, and nobody else may run its binary");
+        return None;
     }
-    assert_eq!(code, Some(0));
-    assert_eq!(fs::read(&path).unwrap(), before);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    code
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_only_be_read_stays_as_it_is() {
+    let (folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let before = fs::read(&path).unwrap();
+    if let Some(code) = with_rights("no rights", 0o555, &path) {
+        assert_eq!(code, 0);
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_synced_holds_the_new_store_nonetheless() {
+    let (_folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    if let Some(code) = with_rights("no sight", 0o333, &path) {
+        assert_eq!(code, 0);
+        assert_eq!(column(&path, "extra"), (vec![0], vec![1.0]));
+    }
 }
 
 /// Seconds of CPU and kilobytes of memory that a reader may take.
