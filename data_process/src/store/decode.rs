@@ -15,16 +15,16 @@ pub(super) fn structure(store: &Store) -> Result<Structure, StoreError> {
     found.relations.extend(words.relations.into_iter().flatten());
     found.attributes.extend(words.attributes.into_iter().flatten());
     let mut links = Vec::new();
-    for_each_batch(store, &["id", "side", "edges", "attributes", "links", "link_order"], |rows| {
+    for_each_batch(store, &["id", "side", "edges", "attributes.name", "links", "link_order"], |rows| {
         let edges = rows.edges()?;
         edges.each(|head, at| {
             let relation = number(&mut found.relations, edges.relation.value(at));
             found.triples.push([head as u32, relation, rows.same_side("edges", head, edges.tail.value(at))?]);
             Ok(())
         })?;
-        let facts = rows.facts()?;
-        facts.each(|entity, at| {
-            found.mentions.push([entity as u32, number(&mut found.attributes, facts.name.value(at))]);
+        let (lists, names) = rows.mentions()?;
+        lists.each(|entity, at| {
+            found.mentions.push([entity as u32, number(&mut found.attributes, names.value(at))]);
             Ok(())
         })?;
         rows.links(&mut links)
@@ -92,6 +92,7 @@ pub(super) fn kept_links(store: &Store) -> Result<Vec<KeptLink>, StoreError> {
     Ok(links)
 }
 
+const ATTRIBUTES: &str = "attributes";
 const ALL: &[&str] = &["id", "side", "uri", "label", "edges", "attributes", "links", "link_order"];
 
 /// Entity identifiers in id order.
@@ -285,19 +286,21 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// The names of the attributes alone.
+    fn mentions(&self) -> Result<(Lists<'a>, &'a StringArray), StoreError> {
+        let (lists, items) = self.lists(ATTRIBUTES)?;
+        let items: &StructArray = self.typed(ATTRIBUTES, items)?;
+        let names = self.whole(ATTRIBUTES, self.field(ATTRIBUTES, items, "name")?)?;
+        Ok((lists, self.typed(ATTRIBUTES, names)?))
+    }
+
     fn facts(&self) -> Result<Facts<'a>, StoreError> {
-        const NAME: &str = "attributes";
-        let (lists, items) = self.lists(NAME)?;
-        let items: &StructArray = self.typed(NAME, items)?;
-        let nullable = |name| self.field(NAME, items, name).and_then(|array| self.typed(NAME, array));
-        let whole = |name| self.field(NAME, items, name).and_then(|array| self.typed(NAME, self.whole(NAME, array)?));
-        Ok(Facts {
-            lists,
-            name: whole("name")?,
-            value: whole("value")?,
-            datatype: nullable("datatype")?,
-            lang: nullable("lang")?,
-        })
+        let (lists, name) = self.mentions()?;
+        let items: &StructArray = self.typed(ATTRIBUTES, self.lists(ATTRIBUTES)?.1)?;
+        let field = |name| self.field(ATTRIBUTES, items, name);
+        let nullable = |name| field(name).and_then(|array| self.typed(ATTRIBUTES, array));
+        let value = self.typed(ATTRIBUTES, self.whole(ATTRIBUTES, field("value")?)?)?;
+        Ok(Facts { lists, name, value, datatype: nullable("datatype")?, lang: nullable("lang")? })
     }
 
     fn field<'b>(&self, column: &str, items: &'b StructArray, name: &str) -> Result<&'b dyn Array, StoreError> {

@@ -90,25 +90,34 @@ impl Part {
         })
     }
 
-    /// Decodes some ordinary columns, a batch at a time, each with the id of its first row.
+    /// Decodes some ordinary columns, a batch at a time, each with the id of its first row. `attributes.name` is one field of
+    /// a list of structs.
     pub(super) fn batches(&self, names: &[&str]) -> Result<Batches<'_>, StoreError> {
-        let reader = self.reader(names, false)?.build().map_err(|source| self.undecodable(source))?;
+        let wanted = |(leaf, column): (usize, &ColumnDescPtr)| {
+            names.iter().any(|name| names_leaf(name, column.path().parts())).then_some(leaf)
+        };
+        let columns = self.footer.file_metadata().schema_descr().columns().iter();
+        let leaves = columns.enumerate().filter_map(wanted).collect();
+        let reader = self.reader(leaves, false)?.build().map_err(|source| self.undecodable(source))?;
         Ok(Batches { part: self, reader: Guarded::new(reader), next: self.first })
     }
 
-    /// Decodes one column of one row group, whose first row has the id `first`.
-    pub(super) fn group(&self, name: &str, group: usize, first: usize) -> Result<Batches<'_>, StoreError> {
-        let reader = self.reader(&[name], true)?.with_row_groups(vec![group]);
+    /// Decodes one leaf column of one row group, whose first row has the id `first`.
+    pub(super) fn group(&self, leaf: usize, group: usize, first: usize) -> Result<Batches<'_>, StoreError> {
+        let reader = self.reader(vec![leaf], true)?.with_row_groups(vec![group]);
         let reader = reader.build().map_err(|source| self.undecodable(source))?;
         Ok(Batches { part: self, reader: Guarded::new(reader), next: first })
     }
 
-    fn reader(&self, names: &[&str], hinted: bool) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, StoreError> {
+    fn reader(
+        &self,
+        leaves: Vec<usize>,
+        hinted: bool,
+    ) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, StoreError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(!hinted);
         let metadata = ArrowReaderMetadata::try_new(self.footer.clone(), options);
         let metadata = metadata.map_err(|source| self.undecodable(source))?;
-        let roots = self.schema.fields().iter().enumerate().filter(|(_, field)| names.contains(&field.name().as_str()));
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.map(|(index, _)| index));
+        let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(self.file.clone()), metadata);
         Ok(builder.with_projection(mask).with_batch_size(8192))
     }
@@ -148,6 +157,13 @@ impl Iterator for Batches<'_> {
         self.next += batch.num_rows();
         Some(Ok((first, batch)))
     }
+}
+
+/// Whether a leaf is meant by the name of its column, or by `column.field` (writers call what is between differently).
+fn names_leaf(name: &str, leaf: &[String]) -> bool {
+    let (Some(column), Some(field)) = (leaf.first(), leaf.last()) else { return false };
+    name == column
+        || name.strip_prefix(column.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == field)
 }
 
 /// Opens a Parquet file and reads its footer.

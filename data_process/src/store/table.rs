@@ -163,12 +163,15 @@ fn link_order(rows: &[(Side, &Grouped<'_>, usize)]) -> Result<ListArray, ArrowEr
     list("link_order", rows.iter().map(|(_, of, at)| of.links.of(*at).len()), values)
 }
 
+fn tag(graph: &Graph, number: Option<u32>) -> Option<&str> {
+    graph.tags.get_index(number? as usize).map(AsRef::as_ref)
+}
+
 fn attributes(rows: &[(Side, &Grouped<'_>, usize)]) -> Result<ListArray, ArrowError> {
     let each = || {
         rows.iter()
             .flat_map(|(_, of, at)| of.facts.of(*at).iter().map(move |&at| (of.graph, &of.graph.facts[at as usize])))
     };
-    let tag = |graph: &Graph, number: Option<u32>| graph.tags.get_index(number? as usize).cloned();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(
             each().filter_map(|(graph, fact)| graph.attributes.get_index(fact.attribute as usize)),

@@ -67,10 +67,13 @@ impl Vectors {
         &self.rows
     }
 
-    /// The whole matrix, row-major: borrowed from the mapping if it is one aligned run, otherwise read into memory once.
+    /// The whole matrix, row-major: borrowed if it is one aligned run of the file or was decoded in one piece, otherwise read
+    /// into memory once.
     pub fn as_slice(&self) -> Result<&[f32], StoreError> {
-        if let [Piece { floats: Floats::Mapped(floats), .. }] = self.pieces.as_slice() {
-            return Ok(floats.as_slice());
+        if let [piece] = self.pieces.as_slice()
+            && let Some(floats) = piece.at_hand()
+        {
+            return Ok(floats);
         }
         if let Some(whole) = self.whole.get() {
             return Ok(whole);
@@ -85,13 +88,10 @@ impl Vectors {
     }
 
     /// The matrix in blocks that need no copy, each with the ids of its rows: one block per row group where the file
-    /// can be mapped, one in all where it cannot.
+    /// can be mapped or had to be decoded, one in all where pages must be put together.
     pub fn blocks(&self) -> Result<Vec<Block<'_>>, StoreError> {
-        let mapped = self.pieces.iter().map(|piece| match &piece.floats {
-            Floats::Mapped(floats) => Some((&self.rows[piece.rows.clone()], floats.as_slice())),
-            _ => None,
-        });
-        match mapped.collect::<Option<Vec<_>>>() {
+        let at_hand = self.pieces.iter().map(|piece| Some((&self.rows[piece.rows.clone()], piece.at_hand()?)));
+        match at_hand.collect::<Option<Vec<_>>>() {
             Some(blocks) => Ok(blocks),
             None => Ok(vec![(&self.rows, self.as_slice()?)]),
         }
@@ -100,10 +100,14 @@ impl Vectors {
     /// The matrix for the rest of the process: the private (copy-on-write) mapping or the buffer is never freed, so a
     /// tensor over it can live as long as it likes and be written to without touching the file.
     pub fn into_static(mut self) -> Result<(&'static mut [f32], Vec<u32>), StoreError> {
-        if self.is_mapped()
-            && let Some(Piece { floats: Floats::Mapped(floats), .. }) = self.pieces.pop()
+        if self.pieces.len() == 1
+            && let Some(piece) = self.pieces.pop_if(|piece| piece.at_hand().is_some())
         {
-            return Ok((floats.into_static(), self.rows));
+            match piece.floats {
+                Floats::Mapped(floats) => return Ok((floats.into_static(), self.rows)),
+                Floats::Read(floats) => return Ok((floats.leak(), self.rows)),
+                Floats::InFile(..) => {}
+            }
         }
         self.as_slice()?;
         let whole = self.whole.take().unwrap_or_default();
@@ -145,6 +149,15 @@ impl Vectors {
 }
 
 impl Piece {
+    /// Its floats, where they lie in memory as they are.
+    fn at_hand(&self) -> Option<&[f32]> {
+        match &self.floats {
+            Floats::Mapped(floats) => Some(floats.as_slice()),
+            Floats::Read(floats) => Some(floats),
+            Floats::InFile(..) => None,
+        }
+    }
+
     fn read(&self, mut target: &mut [f32]) -> std::io::Result<()> {
         match &self.floats {
             Floats::Mapped(floats) => target.copy_from_slice(floats.as_slice()),
@@ -315,7 +328,7 @@ fn decode(
     (group, ids): (usize, &Range<usize>),
 ) -> Result<(Vec<RowRun>, Floats), StoreError> {
     let (mut runs, mut floats) = (Runs::default(), Vec::new());
-    for batch in part.group(name, group, ids.start)? {
+    for batch in part.group(leaf.leaf, group, ids.start)? {
         let (_, batch) = batch?;
         let lists =
             batch.column(0).as_fixed_size_list_opt().filter(|lists| lists.value_length() as u64 == leaf.shape.width);

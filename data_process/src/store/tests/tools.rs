@@ -100,6 +100,7 @@ fn edited(from: &Path, to: &Path, first: &str) {
     use arrow::array::{AsArray, RecordBatch, StringArray};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::Compression;
     use parquet::file::properties::WriterProperties;
     use std::sync::Arc;
 
@@ -110,11 +111,28 @@ fn edited(from: &Path, to: &Path, first: &str) {
     let uris = columns[2].as_string::<i32>().iter().skip(1);
     columns[2] = Arc::new([Some(first)].into_iter().chain(uris).collect::<StringArray>());
     let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
-    let properties = WriterProperties::builder().set_key_value_metadata(keys).build();
-    let mut writer =
-        ArrowWriter::try_new(fs::File::create(to).unwrap(), batch.schema(), Some(properties)).unwrap();
+    let properties =
+        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(keys).build();
+    let mut writer = ArrowWriter::try_new(fs::File::create(to).unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
+}
+
+#[test]
+fn a_compressed_column_is_decoded_once_and_not_copied() {
+    let (folder, path) = temporary();
+    let (rows, values) = with_image(&path);
+    let other = folder.path().join("other.parquet");
+    edited(&path, &other, "a");
+    let vectors = Store::open(&other).unwrap().vectors("image").unwrap();
+    assert!(!vectors.is_mapped());
+    let (slice, blocks) = (vectors.as_slice().unwrap(), vectors.blocks().unwrap());
+    assert_eq!((slice, vectors.rows()), (&values[..], &rows[..]));
+    assert_eq!(blocks[0].1.as_ptr(), slice.as_ptr());
+    let at = slice.as_ptr();
+    let (matrix, ids) = vectors.into_static().unwrap();
+    assert_eq!((&*matrix, ids), (&values[..], rows));
+    assert_eq!(matrix.as_ptr(), at, "the very floats that were decoded");
 }
 
 #[test]
