@@ -1,5 +1,6 @@
 //! Which links train, validate and test, and links read from a file.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use data_process::sources::published;
@@ -15,7 +16,8 @@ pub type Link = [u32; 2];
 /// Fewer links than this can neither train nor be ranked.
 const LEAST: usize = 2;
 
-/// The links of a run. The three lists share nothing.
+/// The links of a run. Those of the store are in one list each; what a file adds to `train` may be in `test` as well, since
+/// a pseudo-label may be right, but never in `validation`, which chooses the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
     /// The seeds, and what a file adds to them.
@@ -66,11 +68,23 @@ impl Links {
         Ok(split)
     }
 
-    /// Adds training links; one that is there already is not doubled.
-    pub fn add_training(&mut self, further: &[Link]) {
-        let known: std::collections::HashSet<Link> = self.train.iter().copied().collect();
-        self.train.extend(further.iter().filter(|link| !known.contains(*link)));
+    /// Adds training links, each once, and none of those held out for validation; says how many were held out.
+    pub fn add_training(&mut self, further: &[Link]) -> usize {
+        let mut known: HashSet<Link> = self.train.iter().chain(&self.validation).copied().collect();
+        self.train.extend(further.iter().filter(|link| known.insert(**link)));
+        count_in(&self.validation, further)
     }
+
+    /// How many test links are trained on: those a file of further links holds.
+    pub fn trained_and_tested(&self) -> usize {
+        count_in(&self.test, &self.train)
+    }
+}
+
+/// How many of some links are among others.
+fn count_in(links: &[Link], others: &[Link]) -> usize {
+    let others: HashSet<&Link> = others.iter().collect();
+    links.iter().filter(|link| others.contains(link)).count()
 }
 
 /// Reads links from `.npy` (a two-column array of whole numbers), `.parquet`, or text (tab, comma or space separated).
@@ -234,10 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn further_links_are_not_doubled() {
-        let mut links = Links { train: vec![[1, 101]], ..Links::default() };
-        links.add_training(&[[1, 101], [2, 102]]);
-        assert_eq!(links.train, [[1, 101], [2, 102]]);
+    fn further_links_come_once_never_from_validation_and_those_that_are_tested_are_counted() {
+        let mut links = Links { train: vec![[1, 101]], validation: vec![[3, 103]], test: vec![[4, 104], [5, 105]] };
+        assert_eq!(links.trained_and_tested(), 0);
+        let held_out = links.add_training(&[[1, 101], [2, 102], [2, 102], [3, 103], [4, 104], [3, 103]]);
+        assert_eq!(links.train, [[1, 101], [2, 102], [4, 104]]);
+        assert_eq!((held_out, links.trained_and_tested()), (1, 1));
     }
 
     #[test]

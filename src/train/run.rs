@@ -141,19 +141,7 @@ impl Material {
     /// If the store has no links, or a column cannot be read.
     pub fn of(store: &Store, config: &Config, device: Device, observer: &dyn Observer) -> Result<Self, TrainError> {
         let structure = store.structure()?;
-        let split = &config.split;
-        let held_out = match config.train.protocol {
-            Protocol::Validation => split.validation.into(),
-            Protocol::Last | Protocol::BestOnTest => Share::default(),
-        };
-        let mut links = if split.file.as_os_str().is_empty() {
-            Links::split(&structure, split.seed, split.rate.into(), held_out)?
-        } else {
-            Links::published(&split.file, &structure, &store.uris()?, held_out)?
-        };
-        if !split.train_links.as_os_str().is_empty() {
-            links.add_training(&links::read(&split.train_links, structure.left, structure.entities)?);
-        }
+        let links = choose_links(store, &structure, config, observer)?;
         let options = (config.model.precision.kind(), device);
         let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, options, observer)?;
         let evidence = if config.evidence.values {
@@ -167,6 +155,36 @@ impl Material {
         }
         Ok(Self { inputs, links, structure, evidence })
     }
+}
+
+/// Which links train, validate and test, as the configuration says.
+fn choose_links(
+    store: &Store,
+    structure: &Structure,
+    config: &Config,
+    observer: &dyn Observer,
+) -> Result<Links, TrainError> {
+    let split = &config.split;
+    let held_out = match config.train.protocol {
+        Protocol::Validation => split.validation.into(),
+        Protocol::Last | Protocol::BestOnTest => Share::default(),
+    };
+    let mut links = if split.file.as_os_str().is_empty() {
+        Links::split(structure, split.seed, split.rate.into(), held_out)?
+    } else {
+        Links::published(&split.file, structure, &store.uris()?, held_out)?
+    };
+    if !split.train_links.as_os_str().is_empty() {
+        let further = links::read(&split.train_links, structure.left, structure.entities)?;
+        let (file, held_out) = (split.train_links.display(), links.add_training(&further));
+        let tested = links.trained_and_tested();
+        for (count, what) in [(held_out, "held out for validation: left out"), (tested, "test links: trained on")] {
+            if count > 0 {
+                observer.on(Event::Note(&format!("{file}: {count} of its links are {what}")));
+            }
+        }
+    }
+    Ok(links)
 }
 
 /// The model of a run.
@@ -242,7 +260,7 @@ impl<'a> Model<'a> {
             fingerprint: fingerprint.to_owned(),
         };
         self.folder.replace_json("result.json", &summary)?;
-        write_report(self.folder, config, &summary, self.evidence())?;
+        write_report(self.folder, config, &summary, links, self.evidence())?;
         Ok(summary)
     }
 }
@@ -293,6 +311,7 @@ fn write_report(
     folder: &RunFolder,
     config: &Config,
     summary: &Summary,
+    links: &Links,
     evidence: Option<&Evidence>,
 ) -> Result<(), TrainError> {
     let identity = folder.identity()?;
@@ -304,6 +323,7 @@ fn write_report(
         ("device", identity.device),
         ("humea", identity.humea),
         ("rank among equals", config.evaluate.ties.name().to_owned()),
+        ("test links that were trained on", links.trained_and_tested().to_string()),
         ("seconds of training", format!("{:.1}", summary.seconds)),
     ];
     let results = [("best", summary.best), ("last", summary.last)].into_iter().flat_map(|(name, tested)| {

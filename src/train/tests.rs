@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use data_process::event::Silent;
+use data_process::event::{Event, Observer, Silent};
 use data_process::pair::{Fact, Graph, GraphPair, Triple};
 use data_process::store::{self, NewVectors, Provenance};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
@@ -19,6 +20,7 @@ use crate::align::Wanted;
 use crate::model::parameters::{self, ParametersError};
 use crate::model::published;
 use crate::pipeline::{Config, Layers};
+use crate::report::Line;
 
 /// Entities of each graph; the last ones have no link.
 const ENTITIES: u32 = 120;
@@ -304,6 +306,43 @@ fn the_validation_protocol_reads_the_test_links_once() {
     assert_eq!((summary.protocol, summary.counts.as_str()), (Protocol::Validation, "best"));
     let log = std::fs::read_to_string(run.metrics()).unwrap();
     assert!(log.contains("\"part\":\"validation\"") && !log.contains("\"part\":\"test\""));
+}
+
+/// What an observer was told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Observer for Notes {
+    fn on(&self, event: Event<'_>) {
+        if let Event::Note(text) = event {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+    }
+}
+
+/// The links of the world's store, as `humea train` takes further ones.
+fn write_links(place: &Path, links: &[[u32; 2]]) -> PathBuf {
+    let path = place.join("links.tsv");
+    let lines = links.iter().map(|[left, right]| format!("{left}\t{right}\n"));
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    path
+}
+
+#[test]
+fn further_links_that_are_held_out_or_tested_are_told() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let all = store::Store::open(&store).unwrap().structure().unwrap().links;
+    let given = format!("split.train_links={}", write_links(place.path(), &all).display());
+    let (folder, notes) = (place.path().join("run"), Notes::default());
+    let config = config(&store, 1, &["train.protocol=validation", "split.validation=0.25", &given]);
+    train(&config, Some(&folder), Existing::Refuse, &notes).unwrap();
+    let told = notes.0.into_inner().unwrap().join("\n");
+    assert!(told.contains("10 of its links are held out") && told.contains("60 of its links are test links"), "{told}");
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(report.contains("<td>test links that were trained on</td><td>60</td>"), "{report}");
+    let log = crate::report::read(&folder.join("metrics.jsonl")).unwrap();
+    assert!(matches!(log[0], Line::Epoch { links: 90, .. }), "{log:?}");
 }
 
 #[test]
