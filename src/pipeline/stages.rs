@@ -64,21 +64,17 @@ fn embedded(store: &Path, plm: &str) -> bool {
 pub fn training(config: &Config, config_file: &Path, folder: &Path) -> Stage {
     let mut arguments = vec!["train".to_owned(), "--config".to_owned(), config_file.display().to_string()];
     arguments.extend(["--run-dir".to_owned(), folder.display().to_string(), "--resume".to_owned()]);
-    let skip = finished(config, folder).then(|| format!("{} is finished", folder.display()));
+    let skip = finished(config, folder).map(|_| format!("{} is finished", folder.display()));
     Stage { name: "train", arguments, skip }
 }
 
-/// Whether the folder holds the finished run of this configuration on this very store.
-pub fn finished(config: &Config, folder: &Path) -> bool {
-    let Some(summary) = result(folder) else { return false };
-    let same = RunFolder::open(folder).and_then(|run| run.config()).is_ok_and(|ran| ran.hash() == config.hash());
-    let fingerprint = || Store::open(&config.data.store).and_then(|store| store.fingerprint());
-    same && fingerprint().is_ok_and(|fingerprint| fingerprint == summary.fingerprint)
-}
-
-/// What a run folder's run reached, if it is finished.
-pub fn result(folder: &Path) -> Option<Summary> {
-    RunFolder::open(folder).ok()?.read_json("result.json").ok()
+/// What the folder's run reached, if it is the finished run of this configuration on this very store.
+pub fn finished(config: &Config, folder: &Path) -> Option<Summary> {
+    let run = RunFolder::open(folder).ok()?;
+    let summary: Summary = run.read_json("result.json").ok()?;
+    let same = run.config().is_ok_and(|ran| ran.hash() == config.hash()) && summary.finishes(config);
+    let fingerprint = Store::open(&config.data.store).and_then(|store| store.fingerprint()).ok()?;
+    (same && fingerprint == summary.fingerprint).then_some(summary)
 }
 
 /// The folder of a configuration's run among others.

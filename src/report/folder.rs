@@ -42,12 +42,13 @@ pub fn json(folder: &RunFolder) -> Result<Value, TrainError> {
     }))
 }
 
-/// What the run reached; none before its end.
+/// What the run reached; none before its end, whatever was evaluated on the way.
 fn result(folder: &RunFolder) -> Result<Option<Summary>, TrainError> {
-    match folder.read_json("result.json") {
-        Err(TrainError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        read => read.map(Some),
-    }
+    let summary: Summary = match folder.read_json("result.json") {
+        Err(TrainError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    Ok(summary.finishes(&folder.config()?).then_some(summary))
 }
 
 /// Epochs in the log; none where it is not begun yet.

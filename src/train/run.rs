@@ -22,7 +22,7 @@ use crate::model::Precision;
 use crate::pipeline::Config;
 use crate::report::{self, Page};
 
-/// What a finished run reached; `result.json`.
+/// What a run reached; `result.json`. `humea evaluate` writes it for a run that is not finished, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// The run's name.
@@ -54,6 +54,11 @@ pub struct Tested {
 }
 
 impl Summary {
+    /// Whether the run of that configuration was finished, or only evaluated on the way.
+    pub fn finishes(&self, config: &Config) -> bool {
+        self.last.epochs == config.train.epochs
+    }
+
     /// The figures that count.
     pub fn result(&self) -> Tested {
         if self.counts == "best" { self.best } else { self.last }

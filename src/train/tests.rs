@@ -19,7 +19,7 @@ use super::{TrainError, protocol::Protocol};
 use crate::align::Wanted;
 use crate::model::parameters::{self, ParametersError};
 use crate::model::published;
-use crate::pipeline::{Config, Layers};
+use crate::pipeline::{Config, Layers, stages};
 use crate::report::Line;
 
 /// Entities of each graph; the last ones have no link.
@@ -156,6 +156,25 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     std::fs::write(folder.join("result.json"), "{").unwrap();
     let damaged = crate::report::folder::describe(&RunFolder::open(&folder).unwrap());
     assert!(matches!(damaged, Err(TrainError::Damaged { .. })), "{damaged:?}");
+}
+
+#[test]
+fn a_run_that_was_evaluated_on_the_way_is_not_finished() {
+    let place = tempfile::tempdir().unwrap();
+    let (store, folder) = (store(place.path(), false), place.path().join("run"));
+    let config = config(&store, 10, &["train.keep_checkpoints=true"]);
+    run(&config, &folder, Existing::Refuse).unwrap();
+    assert!(stages::finished(&config, &folder).is_some());
+    let described = || crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    assert!(!described().contains("not finished"));
+    // What a kill after epoch 5 leaves, evaluated.
+    let checkpoints = folder.join("checkpoints");
+    std::fs::copy(checkpoints.join("epoch-00005.safetensors"), checkpoints.join("last.safetensors")).unwrap();
+    let summary = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
+    assert_eq!(summary.last.epochs, 5);
+    assert!(stages::finished(&config, &folder).is_none() && described().contains("not finished"));
+    run(&config, &folder, Existing::Resume).unwrap();
+    assert!(stages::finished(&config, &folder).is_some());
 }
 
 #[test]
