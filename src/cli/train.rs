@@ -15,7 +15,7 @@ use crate::train::run_folder::{Existing, RunFolder};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A configuration is laid in layers: pipelines/defaults.toml (which lists every key), --config, \
-    --set, the flags. The run folder holds config.toml and run.json before the first epoch, then metrics.jsonl, \
+    --set, the flags. The run folder holds config.toml, run.json and links/ before the first epoch, then metrics.jsonl, \
     TensorBoard events, checkpoints/, result.json and report.html.\n\n\
     Example: humea train --store data/fb_db.parquet --rate 0.2 --set train.epochs=30"
 )]

@@ -6,7 +6,7 @@ use std::path::Path;
 use data_process::sources::published;
 use data_process::split::{self, Rate, Share, Split};
 use data_process::store::Structure;
-use data_process::tables::{self, TableError};
+use data_process::tables::{self, Cells, Column, TableError};
 
 use super::InputsError;
 
@@ -75,11 +75,41 @@ impl Links {
         count_in(&self.validation, further)
     }
 
+    /// Writes the three lists into a folder, each a Parquet file.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), TableError> {
+        let side = |links: &[Link], side: usize| Cells::Ids(links.iter().map(|link| link[side]).collect());
+        for (name, links) in PARTS.into_iter().zip([&self.train, &self.validation, &self.test]) {
+            let columns =
+                [Column { name: "left", cells: side(links, 0) }, Column { name: "right", cells: side(links, 1) }];
+            tables::write(&folder.join(name), &columns)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`Self::write`] wrote, for a store of so many `entities`, the first `left` of them left ones.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged.
+    pub fn read(folder: &Path, left: usize, entities: usize) -> Result<Self, InputsError> {
+        let [train, validation, test] = PARTS.map(|name| {
+            let path = folder.join(name);
+            let links = tables::read_pairs(&path).map_err(|error| of_table(&path, error))?;
+            on_their_sides(&path, links, left, entities)
+        });
+        Ok(Self { train: train?, validation: validation?, test: test? })
+    }
+
     /// How many test links are trained on: those a file of further links holds.
     pub fn trained_and_tested(&self) -> usize {
         count_in(&self.test, &self.train)
     }
 }
+
+/// The files of a run's links.
+const PARTS: [&str; 3] = ["train.parquet", "validation.parquet", "test.parquet"];
 
 /// How many of some links are among others.
 fn count_in(links: &[Link], others: &[Link]) -> usize {
@@ -100,6 +130,10 @@ pub fn read(path: &Path, left: usize, entities: usize) -> Result<Vec<Link>, Inpu
     if links.is_empty() {
         return Err(malformed(path, "no links in it".to_owned()));
     }
+    on_their_sides(path, links, left, entities)
+}
+
+fn on_their_sides(path: &Path, links: Vec<Link>, left: usize, entities: usize) -> Result<Vec<Link>, InputsError> {
     let wrong = |[l, r]: &Link| *l as usize >= left || (*r as usize) < left || *r as usize >= entities;
     match links.iter().position(wrong) {
         None => Ok(links),
@@ -254,6 +288,20 @@ mod tests {
         let held_out = links.add_training(&[[1, 101], [2, 102], [2, 102], [3, 103], [4, 104], [3, 103]]);
         assert_eq!(links.train, [[1, 101], [2, 102], [4, 104]]);
         assert_eq!((held_out, links.trained_and_tested()), (1, 1));
+    }
+
+    #[test]
+    fn the_links_of_a_run_come_back_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let links = Links { train: vec![[2, 102], [1, 101]], validation: vec![], test: vec![[4, 104]] };
+        links.write(folder.path()).unwrap();
+        assert_eq!(Links::read(folder.path(), 100, 200).unwrap(), links);
+        assert!(matches!(Links::read(folder.path(), 100, 104), Err(InputsError::WrongSides { .. })));
+        std::fs::write(folder.path().join("test.parquet"), "garbage").unwrap();
+        assert!(matches!(Links::read(folder.path(), 100, 200), Err(InputsError::Links { .. })));
+        std::fs::remove_file(folder.path().join("train.parquet")).unwrap();
+        assert!(matches!(Links::read(folder.path(), 100, 200), Err(InputsError::ReadLinks { .. })));
+        assert!(links.write(Path::new("no/such/folder")).is_err());
     }
 
     #[test]

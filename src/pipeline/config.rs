@@ -1,8 +1,10 @@
 //! The configuration, typed. Each section sits beside what uses it; this file only composes them.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use data_process::split;
+use data_process::{digest, split};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -192,19 +194,54 @@ impl Config {
     /// Eight hexadecimal digits that change with anything that may change the result: not with the run's name, the
     /// figures it must reach, nor how the store was made.
     pub fn hash(&self) -> String {
+        self.hash_with(&BTreeMap::new())
+    }
+
+    fn hash_with(&self, files: &BTreeMap<String, String>) -> String {
         let mut same = self.clone();
         same.run.name.clear();
         same.expected = Expected { hits_at_1: 0.0, hits_at_10: 0.0, mrr: 0.0, source: String::new() };
         same.sweep = Sweep { key: String::new(), values: Vec::new(), published: Vec::new() };
         same.data.prep.clear();
-        let digest = Sha256::digest(same.to_toml().unwrap_or_default().as_bytes());
+        let mut hash = Sha256::new_with_prefix(same.to_toml().unwrap_or_default());
+        files.iter().flat_map(|(key, digest)| [key, digest]).for_each(|text| hash.update(text));
+        let digest = hash.finalize();
         format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 
-    /// The folder of the run within `runs`, `<pipeline>-<seed>-<config hash>`.
-    pub fn folder_name(&self) -> String {
-        format!("{}-{}-{}", self.run.name, self.run.seed, self.hash())
+    /// SHA-256 of the files besides the store that the run is made from, by the key that names them; one that cannot be
+    /// read has none.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let named = [
+            ("split.file", &self.split.file),
+            ("split.train_links", &self.split.train_links),
+            ("train.initial", &self.train.initial),
+        ];
+        let given = named.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
+        given.filter_map(|(key, path)| Some((key.to_owned(), digest_of(path).ok()?))).collect()
     }
+
+    /// The folder of the run within `runs`, `<pipeline>-<seed>-<config hash>`; the hash changes with those files, too.
+    pub fn folder_name(&self) -> String {
+        format!("{}-{}-{}", self.run.name, self.run.seed, self.hash_with(&self.files()))
+    }
+}
+
+/// The SHA-256 of a file, or of the names and contents of the files in a folder.
+fn digest_of(path: &Path) -> io::Result<String> {
+    if !path.is_dir() {
+        return digest::sha256(path);
+    }
+    let entries = path.read_dir()?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<io::Result<Vec<PathBuf>>>()?;
+    files.retain(|file| file.is_file());
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(digest::sha256(&file)?);
+    }
+    Ok(digest::hex(&hash.finalize()))
 }
 
 #[cfg(test)]
@@ -217,6 +254,24 @@ mod tests {
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         std::fs::write(file.path(), config.to_toml().unwrap()).unwrap();
         assert_eq!(Layers::resolved(file.path()).unwrap().to_toml().unwrap(), config.to_toml().unwrap());
+    }
+
+    #[test]
+    fn the_folder_follows_the_files_a_run_is_made_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Layers::defaults().unwrap().config().unwrap();
+        assert!(config.folder_name().ends_with(&config.hash()) && config.files().is_empty());
+        (config.split.file, config.train.initial) = (folder.path().to_owned(), folder.path().join("no such file"));
+        let mut names = Vec::new();
+        for links in ["a b", "a c"] {
+            std::fs::write(folder.path().join("train_links"), links).unwrap();
+            names.push(config.folder_name());
+        }
+        config.split.file = folder.path().join("train_links");
+        assert_eq!(config.files().into_keys().collect::<Vec<_>>(), ["split.file"]);
+        names.push(config.folder_name());
+        names.dedup();
+        assert_eq!(names.len(), 3, "{names:?}");
     }
 
     #[test]

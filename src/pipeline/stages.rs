@@ -68,11 +68,12 @@ pub fn training(config: &Config, config_file: &Path, folder: &Path) -> Stage {
     Stage { name: "train", arguments, skip }
 }
 
-/// What the folder's run reached, if it is the finished run of this configuration on this very store.
+/// What the folder's run reached, if it is the finished run of this configuration on these very files.
 pub fn finished(config: &Config, folder: &Path) -> Option<Summary> {
     let run = RunFolder::open(folder).ok()?;
     let summary: Summary = run.read_json("result.json").ok()?;
     let same = run.config().is_ok_and(|ran| ran.hash() == config.hash()) && summary.finishes(config);
+    let same = same && run.identity().is_ok_and(|begun| begun.other_file(&config.files()).is_none());
     let fingerprint = Store::open(&config.data.store).and_then(|store| store.fingerprint()).ok()?;
     (same && fingerprint == summary.fingerprint).then_some(summary)
 }

@@ -1,6 +1,7 @@
 //! Runs of several configurations: one after another or several at once, each a process of its own, so that the failure or
 //! kill of one leaves the others alone; what is finished already is not run again; ends in one table.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -110,6 +111,13 @@ pub struct Variant {
     pub published: f64,
 }
 
+impl Variant {
+    /// The name of its folder, which no other run has.
+    fn name(&self) -> Cow<'_, str> {
+        self.folder.file_name().unwrap_or_default().to_string_lossy()
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -178,7 +186,7 @@ fn variant(config: Config, published: f64, out: &Path) -> Variant {
 impl Plan {
     /// Where the resolved configuration of a variant lies while it is run.
     fn config_file(&self, variant: &Variant) -> PathBuf {
-        self.out.join("plans").join(format!("{}.toml", variant.config.folder_name()))
+        self.out.join("plans").join(format!("{}.toml", variant.name()))
     }
 
     fn training(&self, variant: &Variant) -> Stage {

@@ -67,6 +67,17 @@ pub enum TrainError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Another file than the one the run began with.
+    #[error(
+        "the file of `{key}` is not what it was when {folder} was begun; restore it, or train anew with --overwrite or another --run-dir",
+        folder = folder.display()
+    )]
+    OtherFile {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The configuration key that names the file.
+        key: String,
+    },
     /// Another store than the one the run was trained on.
     #[error(
         "{store} is not the store that {folder} was trained on: its fingerprint differs; restore it, or train anew",
@@ -143,7 +154,9 @@ impl Fault for TrainError {
             Self::Device(error) => error.kind(),
             Self::Exists { .. } | Self::Busy { .. } | Self::OtherConfiguration { .. } => Kind::Configuration,
             Self::NotARun { .. } | Self::NoModel { .. } | Self::Read { .. } => Kind::Input,
-            Self::OtherStore { .. } | Self::Damaged { .. } | Self::Diverged { .. } => Kind::Data,
+            Self::OtherStore { .. } | Self::OtherFile { .. } | Self::Damaged { .. } | Self::Diverged { .. } => {
+                Kind::Data
+            }
             Self::Write { .. } => Kind::Output,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Tensor(_) => Kind::Device,

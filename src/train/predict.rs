@@ -57,7 +57,7 @@ pub fn predict(
     Format::of(out)?;
     let run = Reopened::open(run, store)?;
     let device = device(&run.config).map_err(TrainError::from)?;
-    let material = Material::of(&run.store, &run.config, device, observer)?;
+    let material = Material::of(&run.store, &run.config, Some(&run.folder), device, observer)?;
     let Material { inputs, links, structure, evidence } = material;
     let mut model = Model::on(&run.folder, inputs, evidence, &run.config, device);
     model.load(run.config.train.protocol.counts())?;

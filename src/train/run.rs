@@ -75,18 +75,26 @@ pub fn train(
     existing: Existing,
     observer: &dyn Observer,
 ) -> Result<(RunFolder, Summary), TrainError> {
+    let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
+    let begun = RunFolder::begun(&path, existing)?;
     let store = Store::open(config.store()?)?;
     let device = device(config)?;
     device::keep_freed_memory();
-    let material = Material::of(&store, config, device, observer)?;
-    let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
+    let identity = identity(&store, config, device)?;
+    if let Some(run) = &begun {
+        run.same_run(config, &identity)?;
+    }
+    let material = Material::of(&store, config, begun.as_ref(), device, observer)?;
     let Material { inputs, links, structure, evidence } = material;
     let mut learner = Learner::new(config, inputs, evidence, device);
-    if !config.train.initial.as_os_str().is_empty() && !resumes(&path, existing) {
+    if !config.train.initial.as_os_str().is_empty() && !begun.as_ref().is_some_and(RunFolder::goes_on) {
         learner.start_from(&config.train.initial)?;
     }
     let _training = run_folder::lock(&path)?;
-    let folder = RunFolder::create(&path, config, &identity(&store, config, device)?, existing)?;
+    let folder = match begun {
+        Some(run) => run,
+        None => RunFolder::create(&path, config, &identity, &links, existing)?,
+    };
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
     let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint()?)?;
@@ -106,17 +114,13 @@ pub(super) fn device(config: &Config) -> Result<Device, DeviceError> {
     Ok(device)
 }
 
-/// A resumed run takes its parameters from its checkpoint, whatever has become of the file they first came from.
-fn resumes(run: &Path, existing: Existing) -> bool {
-    existing == Existing::Resume && RunFolder::open(run).is_ok_and(|folder| folder.checkpoint("last").exists())
-}
-
 fn identity(store: &Store, config: &Config, device: Device) -> Result<Identity, TrainError> {
     let path = store.path();
     Ok(Identity {
         name: config.run.name.clone(),
         seed: config.run.seed,
         config_hash: config.hash(),
+        files: config.files(),
         humea: env!("CARGO_PKG_VERSION").to_owned(),
         device: format!("{device:?}"),
         store: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
@@ -140,13 +144,23 @@ pub struct Material {
 }
 
 impl Material {
-    /// Reads a store as a configuration asks.
+    /// Reads a store as a configuration asks; the links are those of the run that was `begun`, if one was, whatever has
+    /// become of the files they came from.
     ///
     /// # Errors
-    /// If the store has no links, or a column cannot be read.
-    pub fn of(store: &Store, config: &Config, device: Device, observer: &dyn Observer) -> Result<Self, TrainError> {
+    /// If there are no links, or a column cannot be read.
+    pub fn of(
+        store: &Store,
+        config: &Config,
+        begun: Option<&RunFolder>,
+        device: Device,
+        observer: &dyn Observer,
+    ) -> Result<Self, TrainError> {
         let structure = store.structure()?;
-        let links = choose_links(store, &structure, config, observer)?;
+        let links = match begun {
+            Some(run) => Links::read(&run.links(), structure.left, structure.entities)?,
+            None => choose_links(store, &structure, config, observer)?,
+        };
         let options = (config.model.precision.kind(), device);
         let inputs = inputs::prepare(store, &structure, &config.inputs, config.run.seed, options, observer)?;
         let evidence = if config.evidence.values {
@@ -303,7 +317,7 @@ impl Reopened {
     /// If there is no checkpoint.
     pub fn evaluate(&self, observer: &dyn Observer) -> Result<Summary, TrainError> {
         let device = device(&self.config)?;
-        let material = Material::of(&self.store, &self.config, device, observer)?;
+        let material = Material::of(&self.store, &self.config, Some(&self.folder), device, observer)?;
         let mut model = Model::on(&self.folder, material.inputs, material.evidence, &self.config, device);
         // A run that was killed early may have been evaluated before its first `last`.
         let last = self.folder.checkpoint("last").exists();

@@ -2,22 +2,26 @@
 //!
 //! ```text
 //!  runs/<pipeline>-<seed>-<config hash>/
-//!    config.toml              the resolved configuration         ┐ written before
-//!    run.json                 versions, seed, store, fingerprint ┘ the first epoch
+//!    links/                   those that train, validate, test   ┐
+//!    run.json                 versions, seed, store, fingerprint │ written before
+//!    config.toml              the resolved configuration         ┘ the first epoch
 //!    metrics.jsonl            one line per epoch and evaluation
 //!    events.out.tfevents.…    the same for TensorBoard
 //!    checkpoints/             best and last (and every n-th) .safetensors
 //!    result.json, report.html written at the end
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_process::aside;
+use data_process::tables::TableError;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::inputs::Links;
 use crate::pipeline::{Config, Layers};
 
 /// What a run is: written before its first epoch.
@@ -29,6 +33,9 @@ pub struct Identity {
     pub seed: u64,
     /// Hash of the configuration.
     pub config_hash: String,
+    /// SHA-256 of the files besides the store that the run is made from, by the key that names them.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// Version of this program.
     pub humea: String,
     /// Device the run began on.
@@ -41,6 +48,13 @@ pub struct Identity {
     pub graphs: [String; 2],
     /// When the run began, in seconds since 1970.
     pub started: u64,
+}
+
+impl Identity {
+    /// The key of a file that is no longer what it was when the run began, if one of those there are `now` is such.
+    pub fn other_file<'a>(&self, now: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        now.iter().find(|(key, digest)| self.files.get(*key) != Some(*digest)).map(|(key, _)| key.as_str())
+    }
 }
 
 /// Seconds since 1970.
@@ -66,26 +80,44 @@ pub enum Existing {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run, or finds that of a run to be resumed, and writes what the run is.
+    /// The run in a folder that is to go on; none where a new one is to begin.
     ///
     /// # Errors
-    /// If there is a run already and `existing` refuses, if what is there is another run, or if nothing can be written.
-    pub fn create(path: &Path, config: &Config, identity: &Identity, existing: Existing) -> Result<Self, TrainError> {
+    /// If there is a run already and `existing` refuses.
+    pub fn begun(path: &Path, existing: Existing) -> Result<Option<Self>, TrainError> {
+        match (Self::open(path), existing) {
+            (Ok(_), Existing::Refuse) => Err(TrainError::Exists { folder: path.to_owned() }),
+            (Ok(run), Existing::Resume) => Ok(Some(run)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes the folder of a new run and writes what the run is; last the file that makes it a run.
+    ///
+    /// # Errors
+    /// If there is a run already that is not to be replaced, or if nothing can be written.
+    pub fn create(
+        path: &Path,
+        config: &Config,
+        identity: &Identity,
+        links: &Links,
+        existing: Existing,
+    ) -> Result<Self, TrainError> {
         let folder = Self { path: path.to_owned() };
-        let holds_run = folder.config_file().exists();
-        match existing {
-            Existing::Refuse if holds_run => return Err(TrainError::Exists { folder: path.to_owned() }),
-            Existing::Resume if holds_run => {
-                folder.same_run(config, identity)?;
-                return Ok(folder);
-            }
-            Existing::Replace if holds_run => folder.clear()?,
-            _ => {}
+        match (folder.config_file().exists(), existing) {
+            (true, Existing::Replace) => folder.clear()?,
+            (true, _) => return Err(TrainError::Exists { folder: path.to_owned() }),
+            (false, _) => {}
         }
         create_folder(&folder.checkpoints())?;
+        create_folder(&folder.links())?;
+        links.write(&folder.links()).map_err(|error| match error {
+            TableError::Write { path, message } => folder.unwritable(&path, &message),
+            error => folder.unwritable(&folder.links(), &error.to_string()),
+        })?;
+        folder.replace_json("run.json", identity)?;
         let config = config.to_toml().map_err(|error| folder.unwritable(&folder.config_file(), &error.to_string()))?;
         folder.replace("config.toml", config.as_bytes())?;
-        folder.replace_json("run.json", identity)?;
         Ok(folder)
     }
 
@@ -111,6 +143,16 @@ impl RunFolder {
     /// A named checkpoint.
     pub fn checkpoint(&self, name: &str) -> PathBuf {
         self.checkpoints().join(format!("{name}.safetensors"))
+    }
+
+    /// Whether there is a checkpoint to go on from.
+    pub fn goes_on(&self) -> bool {
+        self.checkpoint("last").exists()
+    }
+
+    /// The folder of the links that train, validate and test.
+    pub fn links(&self) -> PathBuf {
+        self.path.join("links")
     }
 
     /// One line per epoch and evaluation.
@@ -186,10 +228,17 @@ impl RunFolder {
         }
     }
 
-    fn same_run(&self, config: &Config, identity: &Identity) -> Result<(), TrainError> {
+    /// Holds a run that is to go on to what it was when it began.
+    ///
+    /// # Errors
+    /// If its configuration, a file it is made from, or its store is another one.
+    pub fn same_run(&self, config: &Config, identity: &Identity) -> Result<(), TrainError> {
         let before = self.identity()?;
         if before.config_hash != config.hash() || before.seed != config.run.seed {
             return Err(TrainError::OtherConfiguration { folder: self.path.clone() });
+        }
+        if let Some(key) = before.other_file(&identity.files) {
+            return Err(TrainError::OtherFile { folder: self.path.clone(), key: key.to_owned() });
         }
         if before.fingerprint != identity.fingerprint {
             return Err(TrainError::OtherStore { folder: self.path.clone(), store: identity.store.clone() });
@@ -197,19 +246,19 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Removes what a run leaves behind, and nothing else.
+    /// Removes what a run leaves behind, and nothing else; first the file that makes it a run.
     fn clear(&self) -> Result<(), TrainError> {
         let failed = |path: &Path, error: std::io::Error| self.unwritable(path, &error.to_string());
+        std::fs::remove_file(self.config_file()).map_err(|error| failed(&self.config_file(), error))?;
         for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&self.path, error))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let ours =
-                ["config.toml", "run.json", "metrics.jsonl", "result.json", "report.html"].contains(&name.as_str());
+            let ours = ["run.json", "metrics.jsonl", "result.json", "report.html"].contains(&name.as_str());
             if ours || name.starts_with("events.out.tfevents") {
                 std::fs::remove_file(entry.path()).map_err(|error| failed(&entry.path(), error))?;
             }
         }
-        if self.checkpoints().exists() {
-            std::fs::remove_dir_all(self.checkpoints()).map_err(|error| failed(&self.checkpoints(), error))?;
+        for folder in [self.checkpoints(), self.links()].iter().filter(|folder| folder.exists()) {
+            std::fs::remove_dir_all(folder).map_err(|error| failed(folder, error))?;
         }
         Ok(())
     }
@@ -279,6 +328,7 @@ mod tests {
             name: config.run.name.clone(),
             seed: config.run.seed,
             config_hash: config.hash(),
+            files: BTreeMap::from([("train.initial".to_owned(), "d".to_owned())]),
             humea: "0".to_owned(),
             device: "cpu".to_owned(),
             store: PathBuf::from("a.parquet"),
@@ -293,19 +343,28 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let config = Layers::defaults().unwrap().config().unwrap();
         let identity = identity(&config);
+        let path = place.path().join("run");
         let create = |config: &Config, identity: &Identity, existing| {
-            RunFolder::create(&place.path().join("run"), config, identity, existing)
+            RunFolder::create(&path, config, identity, &Links::default(), existing)
         };
         let folder = create(&config, &identity, Existing::Refuse).unwrap();
+        assert_eq!(Links::read(&folder.links(), 1, 2).unwrap(), Links::default());
         assert_eq!(folder.identity().unwrap(), identity);
         assert_eq!(folder.config().unwrap().hash(), config.hash());
         assert!(matches!(create(&config, &identity, Existing::Refuse), Err(TrainError::Exists { .. })));
-        assert!(create(&config, &identity, Existing::Resume).is_ok());
+        assert!(matches!(RunFolder::begun(&path, Existing::Refuse), Err(TrainError::Exists { .. })));
+        assert!(RunFolder::begun(&path, Existing::Replace).unwrap().is_none());
+        let begun = RunFolder::begun(&path, Existing::Resume).unwrap().unwrap();
+        begun.same_run(&config, &identity).unwrap();
         let mut other = config.clone();
         other.train.epochs += 1;
-        assert!(matches!(create(&other, &identity, Existing::Resume), Err(TrainError::OtherConfiguration { .. })));
+        assert!(matches!(begun.same_run(&other, &identity), Err(TrainError::OtherConfiguration { .. })));
         let moved = Identity { fingerprint: "g".to_owned(), ..identity.clone() };
-        assert!(matches!(create(&config, &moved, Existing::Resume), Err(TrainError::OtherStore { .. })));
+        assert!(matches!(begun.same_run(&config, &moved), Err(TrainError::OtherStore { .. })));
+        let files = |digest: &str| BTreeMap::from([("train.initial".to_owned(), digest.to_owned())]);
+        let changed = Identity { files: files("e"), ..identity.clone() };
+        assert!(matches!(begun.same_run(&config, &changed), Err(TrainError::OtherFile { .. })));
+        begun.same_run(&config, &Identity { files: BTreeMap::new(), ..identity.clone() }).unwrap();
         std::fs::write(folder.checkpoint("last"), "x").unwrap();
         create(&other, &identity, Existing::Replace).unwrap();
         assert!(folder.last_checkpoint().is_none());

@@ -365,6 +365,31 @@ fn further_links_that_are_held_out_or_tested_are_told() {
 }
 
 #[test]
+fn a_run_keeps_its_links_whatever_becomes_of_their_file() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let all = store::Store::open(&store).unwrap().structure().unwrap().links;
+    let file = write_links(place.path(), &all[..5]);
+    let config = config(&store, 6, &[&format!("split.train_links={}", file.display())]);
+    let folder = place.path().join("run");
+    let (_, summary) = run(&config, &folder, Existing::Refuse).unwrap();
+    assert!(stages::finished(&config, &folder).is_some());
+    let resumed = || run(&config, &folder, Existing::Resume).map(|(_, summary)| summary.last.test);
+    let name = config.folder_name();
+
+    write_links(place.path(), &all);
+    assert!(stages::finished(&config, &folder).is_none() && name != config.folder_name());
+    assert!(matches!(resumed(), Err(TrainError::OtherFile { key, .. }) if key == "split.train_links"));
+    let evaluate = || Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap().last.test;
+    assert_eq!(evaluate(), summary.last.test);
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(!report.contains("<td>test links that were trained on</td><td>60</td>"), "{report}");
+    std::fs::remove_file(file).unwrap();
+    assert_eq!((evaluate(), resumed().unwrap()), (summary.last.test, summary.last.test));
+    predict(&folder, None, &place.path().join("pairs.csv"), Wish::default(), &Silent).unwrap();
+}
+
+#[test]
 fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = store(place.path(), false);
