@@ -20,7 +20,7 @@ use crate::train::run_folder::{Existing, RunFolder};
     Example: humea train --store data/fb_db.parquet --rate 0.2 --set train.epochs=30"
 )]
 pub struct Args {
-    /// The store, as `humea prep` makes it
+    /// The store, as `humea prep` makes it; with --resume, where it has moved
     #[arg(long, value_name = "PATH")]
     store: Option<PathBuf>,
     /// A pipeline file; what it does not say comes from the defaults
@@ -94,17 +94,15 @@ impl Args {
 #[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let mut flags = args.flags();
-    // A resumed run needs nothing but its folder: what it was begun with, its store above all, is the lowest layer.
-    let resumed = args.run_dir.as_ref().filter(|_| args.resume && args.config.is_none());
-    let kept = resumed.map(|dir| dir.join("config.toml")).filter(|file| file.exists());
-    if kept.is_some() {
+    // A resumed run needs nothing but its folder: what it was begun with is the lowest layer, and its store is where it was
+    // then, seen from wherever this is, or where it has moved.
+    let resumed =
+        args.run_dir.as_ref().filter(|dir| args.resume && args.config.is_none() && dir.join("config.toml").exists());
+    let begun = resumed.map(|dir| Reopened::open(dir, args.store.as_deref())).transpose()?;
+    if begun.is_some() {
         flags.retain(|flag| flag.key != "data.store");
-        if let (Some(dir), Some(store)) = (resumed, &args.store) {
-            // Another store than the run's own must not be passed over in silence.
-            Reopened::open(dir, Some(store))?;
-        }
     }
-    let file = args.config.clone().or(kept);
+    let file = args.config.clone().or(resumed.map(|dir| dir.join("config.toml")));
     let config = Layers::of(file.as_deref(), &args.sets, &flags)?.config()?;
     let existing = match (args.resume, args.overwrite) {
         (true, _) => Existing::Resume,
@@ -115,7 +113,8 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         // Without a store in any layer there is nothing but the folder to go on with.
         RunFolder::open(dir)?;
     }
-    let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, bars)?;
+    let store = begun.as_ref().map(|begun| begun.store.path());
+    let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, store, bars)?;
     println!("{}run: {}", text::summary(&summary), folder.path().display());
     Ok(())
 }

@@ -65,7 +65,8 @@ impl Summary {
     }
 }
 
-/// Trains a run, or goes on with it, to its end; then ranks the test links and writes the report.
+/// Trains a run, or goes on with it, to its end; then ranks the test links and writes the report. The store is where the
+/// configuration says, or `elsewhere`.
 ///
 /// # Errors
 /// Any [`TrainError`]; what was finished is in the run folder.
@@ -73,11 +74,12 @@ pub fn train(
     config: &Config,
     run_dir: Option<&Path>,
     existing: Existing,
+    elsewhere: Option<&Path>,
     observer: &dyn Observer,
 ) -> Result<(RunFolder, Summary), TrainError> {
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
     let begun = RunFolder::begun(&path, existing)?;
-    let store = Store::open(config.store()?)?;
+    let store = Store::open(elsewhere.map_or_else(|| config.store(), Ok)?)?;
     let device = device(config)?;
     device::keep_freed_memory();
     let identity = identity(&store, config, device)?;

@@ -118,7 +118,7 @@ fn config(store: &Path, epochs: usize, sets: &[&str]) -> Config {
 }
 
 fn run(config: &Config, folder: &Path, existing: Existing) -> Result<(RunFolder, Summary), TrainError> {
-    train(config, Some(folder), existing, &Silent)
+    train(config, Some(folder), existing, None, &Silent)
 }
 
 /// The parameters of a checkpoint, as bits.
@@ -355,7 +355,7 @@ fn further_links_that_are_held_out_or_tested_are_told() {
     let given = format!("split.train_links={}", write_links(place.path(), &all).display());
     let (folder, notes) = (place.path().join("run"), Notes::default());
     let config = config(&store, 1, &["train.protocol=validation", "split.validation=0.25", &given]);
-    train(&config, Some(&folder), Existing::Refuse, &notes).unwrap();
+    train(&config, Some(&folder), Existing::Refuse, None, &notes).unwrap();
     let told = notes.0.into_inner().unwrap().join("\n");
     assert!(told.contains("10 of its links are held out") && told.contains("60 of its links are test links"), "{told}");
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();

@@ -131,6 +131,23 @@ fn a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_model() {
 }
 
 #[test]
+fn a_run_goes_on_from_anywhere_and_with_a_store_that_has_moved() {
+    let place = place();
+    let (here, elsewhere) = (place.path(), tempfile::tempdir().unwrap());
+    let run = here.join("run");
+    let named = Path::new("pair.parquet");
+    train_on(named, Path::new("run"), "3").current_dir(here).assert().success();
+    let begun = summary(&run);
+    train(&run, &["--resume"]).current_dir(elsewhere.path()).assert().success();
+    let moved = elsewhere.path().join("moved.parquet");
+    fs::rename(store_in(&place), &moved).unwrap();
+    fs::remove_file(run.join("result.json")).unwrap();
+    complaint(&mut train(&run, &["--resume"]), 3);
+    train(&run, &["--resume", "--store"]).arg(&moved).assert().success();
+    assert_eq!(summary(&run).last.test, begun.last.test);
+}
+
+#[test]
 fn a_full_disk_stops_a_run_with_the_epoch_and_the_last_good_checkpoint() {
     let place = place();
     let (store, run) = (store_in(&place), place.path().join("run"));
