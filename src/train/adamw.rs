@@ -64,24 +64,37 @@ impl AdamW {
     /// Takes up a state that [`Self::state`] gave for the same `parameters`; `path` is named in errors.
     ///
     /// # Errors
-    /// If the number of steps or a moment of a pair is missing.
+    /// If the number of steps or a moment of a pair is missing, or has another shape.
     pub fn restore(
         &mut self,
         mut state: BTreeMap<String, Tensor>,
         parameters: &Parameters,
         path: &Path,
     ) -> Result<(), ParametersError> {
-        let mut take =
-            |name: String| state.remove(&name).ok_or_else(|| ParametersError::Missing { path: path.to_owned(), name });
-        self.steps = take("steps".to_owned())?.int64_value(&[0]);
+        let mut take = |name: String, shape: Vec<i64>| match state.remove(&name) {
+            None => Err(ParametersError::Missing { path: path.to_owned(), name }),
+            Some(found) if found.size() != shape => {
+                Err(ParametersError::Shape { path: path.to_owned(), name, found: found.size(), expected: shape })
+            }
+            Some(found) => Ok(found),
+        };
+        let steps = take("steps".to_owned(), vec![1])?.int64_value(&[0]);
+        let mut moments = BTreeMap::new();
         for (name, parameter) in parameters.iter() {
-            // A parameter that never had a gradient has no moments.
-            if let Ok(first) = take(format!("first.{name}")) {
-                let second = take(format!("second.{name}"))?;
-                let moments = [first, second].map(|moment| moment.to_device(parameter.device()));
-                self.moments.insert(name.to_owned(), moments);
+            let mut moment = |which: &str| {
+                // Of the parameter's kind, whatever the file's is, as the parameter itself is.
+                take(format!("{which}.{name}"), parameter.size())
+                    .map(|moment| moment.to_device(parameter.device()).to_kind(parameter.kind()))
+            };
+            match moment("first") {
+                // A parameter that never had a gradient has no moments.
+                Err(ParametersError::Missing { .. }) => {}
+                first => {
+                    moments.insert(name.to_owned(), [first?, moment("second")?]);
+                }
             }
         }
+        (self.steps, self.moments) = (steps, moments);
         Ok(())
     }
 }
@@ -156,6 +169,30 @@ mod tests {
         update_chunk(CONFIG, 1, whole.0.shallow_clone(), &gradient, whole.1.each_ref().map(Tensor::shallow_clone));
         update(CONFIG, 1, &parts.0, &gradient, &parts.1);
         assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn a_state_of_other_shapes_is_refused_and_one_of_another_kind_is_taken() {
+        let (mut parameters, weight) = parameters();
+        let mut optimiser = AdamW::new(CONFIG);
+        step(&mut optimiser, &mut parameters, &weight);
+        let restored = |name: &str, tensor: Tensor| {
+            let mut state = optimiser.state();
+            state.insert(name.to_owned(), tensor);
+            let mut other = AdamW::new(CONFIG);
+            other.restore(state, &parameters, Path::new("state")).map(|()| other)
+        };
+        for (name, kind) in [("steps", Kind::Int64), ("first.weight", Kind::Float), ("second.weight", Kind::Float)] {
+            let refused = restored(name, Tensor::zeros([0], (kind, Device::Cpu)));
+            assert!(matches!(refused, Err(ParametersError::Shape { .. })), "{name}");
+        }
+        let mut wide = restored("first.weight", optimiser.state()["first.weight"].to_kind(Kind::Double)).unwrap();
+        step(&mut wide, &mut parameters, &weight);
+        assert_eq!(wide.state()["first.weight"].kind(), Kind::Float);
+        let mut lacking = optimiser.state();
+        lacking.remove("second.weight");
+        let refused = AdamW::new(CONFIG).restore(lacking, &parameters, Path::new("state"));
+        assert!(matches!(refused, Err(ParametersError::Missing { name, .. }) if name == "second.weight"));
     }
 
     #[test]

@@ -42,9 +42,9 @@ pub struct Best {
 pub struct Checkpoint {
     /// Where the run stands.
     pub state: State,
-    /// Training links as they stand: replayed pairs and pseudo-labels included.
+    /// Training links as they stand: replayed pairs included, pseudo-labels not.
     pub training: Vec<Link>,
-    /// The part of them that is pseudo-labels.
+    /// Pseudo-labels, which are trained on as well.
     pub pseudo: Vec<Link>,
     /// Parameters and the optimisers' moments by name.
     pub tensors: BTreeMap<String, Tensor>,
