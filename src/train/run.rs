@@ -79,6 +79,8 @@ pub fn train(
 ) -> Result<(RunFolder, Summary), TrainError> {
     let path = run_dir.map_or_else(|| Path::new("runs").join(config.folder_name()), Path::to_owned);
     let begun = RunFolder::begun(&path, existing)?;
+    // Told before the store is read; a folder that is not there yet is only made once everything else is found good.
+    let early = path.is_dir().then(|| run_folder::lock(&path)).transpose()?;
     let store = Store::open(elsewhere.map_or_else(|| config.store(), Ok)?)?;
     let device = device(config)?;
     device::keep_freed_memory();
@@ -92,7 +94,7 @@ pub fn train(
     if !config.train.initial.as_os_str().is_empty() && !begun.as_ref().is_some_and(RunFolder::goes_on) {
         learner.start_from(&config.train.initial)?;
     }
-    let _training = run_folder::lock(&path)?;
+    let _training = early.map_or_else(|| run_folder::lock(&path), Ok)?;
     let folder = match begun {
         Some(run) => run,
         None => RunFolder::create(&path, config, &identity, &links, existing)?,

@@ -14,7 +14,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::checkpoint::Checkpoint;
 use super::predict::{Wish, predict};
 use super::run::{Reopened, Summary, train};
-use super::run_folder::{Existing, RunFolder};
+use super::run_folder::{self, Existing, RunFolder};
 use super::{TrainError, protocol::Protocol};
 use crate::align::Wanted;
 use crate::model::parameters::{self, ParametersError};
@@ -387,6 +387,19 @@ fn a_run_keeps_its_links_whatever_becomes_of_their_file() {
     std::fs::remove_file(file).unwrap();
     assert_eq!((evaluate(), resumed().unwrap()), (summary.last.test, summary.last.test));
     predict(&folder, None, &place.path().join("pairs.csv"), Wish::default(), &Silent).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_taken_is_told_before_the_store_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, nowhere) = (place.path().join("run"), config(Path::new("no/such/store"), 1, &[]));
+    let refused = |existing| run(&nowhere, &folder, existing).unwrap_err();
+    assert!(matches!(refused(Existing::Refuse), TrainError::Store(_)) && !folder.exists());
+    let held = run_folder::lock(&folder).unwrap();
+    assert!(held.is_none() || matches!(refused(Existing::Replace), TrainError::Busy { .. }));
+    drop(held);
+    std::fs::write(folder.join("config.toml"), "").unwrap();
+    assert!(matches!(refused(Existing::Refuse), TrainError::Exists { .. }));
 }
 
 #[test]
