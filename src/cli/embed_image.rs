@@ -86,6 +86,7 @@ pub fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
         batch: args.batch_size.map_or(if device.is_cuda() { 64 } else { 8 }, usize::from),
         device,
     };
+    let _heeding = interrupt::heed();
     let embedded = embed_images(&request, bars, &interrupt::requested)?;
     println!("{}: {} floats each\n{}", request.column, embedded.width, embedded.coverage.report(&embedded.graphs));
     println!("{} images could not be decoded", embedded.failed);

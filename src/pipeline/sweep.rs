@@ -239,6 +239,7 @@ impl Outcome {
 /// # Errors
 /// If nothing can be written, a store cannot be prepared, or the user stops it. Runs that fail are rows of the table.
 pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<Outcome, SweepError> {
+    let _heeding = interrupt::heed();
     let logs = out.join("logs");
     for folder in [&logs, &out.join("plans")] {
         std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;

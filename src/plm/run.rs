@@ -239,6 +239,7 @@ impl Job<'_> {
         hashes: &[TextHash],
     ) -> Result<(), RunError> {
         let width = self.embedder.width();
+        let _heeding = interrupt::heed();
         let mut keeper = Keeper { store: self.store, cache: self.cache, last: Instant::now() };
         let (observer, computed) = (self.observer, &mut self.computed);
         let outcome = crew::run(self.embedder.workers(), batches, tokens, |batch, vectors| {

@@ -82,6 +82,7 @@ impl<'a> Session<'a> {
     /// Trains to the last epoch; a checkpoint `last` is there afterwards, and `best` where something was evaluated.
     pub(super) fn run(mut self, observer: &dyn Observer) -> Result<State, TrainError> {
         let epochs = self.config.train.epochs;
+        let _heeding = interrupt::heed();
         observer.on(Event::Started { task: "training", total: Some(epochs as u64), unit: Unit::Items });
         observer.on(Event::Advanced(self.state.epochs as u64));
         while self.state.epochs < epochs {

@@ -131,6 +131,26 @@ fn a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_model() {
 }
 
 #[test]
+fn ctrl_c_ends_what_has_nothing_to_keep() {
+    let run = tempfile::tempdir().unwrap();
+    // A configuration that never comes: the command waits for it until it is stopped.
+    let pipe = run.path().join("config.toml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_humea"));
+    let mut child = evaluate.args(["evaluate", "--run"]).arg(run.path()).spawn().unwrap();
+    let kept_open = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    interrupt(&child);
+    let ended = (0..500).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        child.try_wait().unwrap()
+    });
+    drop(kept_open);
+    let code = ended.and_then(|ended| ended.code());
+    child.wait().unwrap();
+    assert_eq!(code, Some(130));
+}
+
+#[test]
 fn a_run_goes_on_from_anywhere_and_with_a_store_that_has_moved() {
     let place = place();
     let (here, elsewhere) = (place.path(), tempfile::tempdir().unwrap());

@@ -8,6 +8,7 @@ use data_process::sources::mmkb::{self, Pair};
 
 use super::output::Place;
 use crate::cli::exit::Failure;
+use crate::interrupt;
 use crate::progress::Bars;
 
 /// FB15K with DB15K or YAGO15K, as their authors publish them
@@ -39,6 +40,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     let place = Place::claim(args.out.unwrap_or_else(|| args.pair.default_store().into()), args.force)?;
     if args.download {
+        let _heeding = interrupt::heed();
         download::fetch(&args.raw, args.pair, &args.url, bars)?;
     }
     place.write(&mmkb::read(&args.raw, args.pair, bars)?, "humea prep mmkb")
