@@ -111,13 +111,6 @@ pub struct Variant {
     pub published: f64,
 }
 
-impl Variant {
-    /// The name of its folder, which no other run has.
-    fn name(&self) -> Cow<'_, str> {
-        self.folder.file_name().unwrap_or_default().to_string_lossy()
-    }
-}
-
 /// What is to be done.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -134,8 +127,11 @@ pub struct Plan {
 /// If a file is wrong.
 pub fn plan(files: &[PathBuf], sets: &[String], out: &Path) -> Result<Plan, SweepError> {
     let mut plan = Plan { out: out.to_owned(), ..Plan::default() };
-    for file in files {
-        plan.variants.extend(variants(file, sets, out)?);
+    for variant in files.iter().map(|file| variants(file, sets, out)).collect::<Result<Vec<_>, _>>()?.concat() {
+        // The same run twice would be two processes in one folder.
+        if plan.variants.iter().all(|other| other.folder != variant.folder) {
+            plan.variants.push(variant);
+        }
     }
     for variant in &plan.variants {
         variant.config.store()?;
@@ -186,7 +182,7 @@ fn variant(config: Config, published: f64, out: &Path) -> Variant {
 impl Plan {
     /// Where the resolved configuration of a variant lies while it is run.
     fn config_file(&self, variant: &Variant) -> PathBuf {
-        self.out.join("plans").join(format!("{}.toml", variant.name()))
+        self.out.join("plans").join(format!("{}.toml", name_of(&variant.folder)))
     }
 
     fn training(&self, variant: &Variant) -> Stage {
@@ -225,13 +221,23 @@ impl Outcome {
             .0
             .iter()
             .filter(|row| row.state != "finished")
-            .map(|row| format!("{}: {}", row.name, self.logs.join(format!("{}.log", row.name)).display()))
+            .map(|row| format!("{}: {}", row.name, log_of(&self.logs, Path::new(&row.folder)).display()))
             .collect();
         match failed.len() {
             0 => Ok(()),
             count => Err(SweepError::Failed { failed: count, all: self.table.0.len(), names: failed.join(", ") }),
         }
     }
+}
+
+/// The log of the run in a folder. Named like the folder: two runs may have one name.
+fn log_of(logs: &Path, folder: &Path) -> PathBuf {
+    logs.join(format!("{}.log", name_of(folder)))
+}
+
+/// The name of a run's folder, which no other run of a plan has.
+fn name_of(folder: &Path) -> Cow<'_, str> {
+    folder.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// Carries out a plan and writes its table.
@@ -252,8 +258,8 @@ pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Resu
             .map_err(|error| SweepError::Write { path: path.clone(), message: error.to_string() })?;
         replace_file(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
     }
-    for stage in &plan.preparation {
-        prepare(stage, &logs.join(format!("{}.log", stage.name)), observer)?;
+    for (number, stage) in plan.preparation.iter().enumerate() {
+        prepare(stage, &logs.join(format!("{}-{}.log", stage.name, number + 1)), observer)?;
     }
     observer.on(Event::Started { task: "runs", total: Some(plan.variants.len() as u64), unit: Unit::Items });
     all(plan, &logs, jobs, observer)?;
@@ -278,7 +284,7 @@ fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<
             if interrupt::requested() {
                 break;
             }
-            do_stage(&stage, &logs.join(format!("{}.log", variant.config.run.name)), observer)?;
+            do_stage(&stage, &log_of(logs, &variant.folder), observer)?;
             observer.on(Event::Advanced(1));
         }
         Ok::<_, SweepError>(())
@@ -411,6 +417,25 @@ mod tests {
         assert!(matches!(of("[sweep]\nkey = \"train.epoch\"\nvalues = [1]\n"), SweepError::Config(_)));
         let uneven = of("[sweep]\nkey = \"train.epochs\"\nvalues = [1, 2]\npublished = [0.1]\n");
         assert!(matches!(uneven, SweepError::Published { .. }));
+    }
+
+    #[test]
+    fn runs_of_one_name_have_logs_of_their_own_and_the_same_run_is_planned_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            let text = format!("[data]\nstore = \"{name}.parquet\"\n");
+            file(&folder.path().join(name), &text)
+        });
+        let twice = [&files[..], &files[..1]].concat();
+        let plan = plan(&twice, &[], folder.path()).unwrap();
+        assert_eq!(plan.variants.len(), 2);
+        let outcome = Outcome { table: Table(plan.variants.iter().map(row).collect()), logs: folder.path().into() };
+        let Err(SweepError::Failed { names, .. }) = outcome.check() else { panic!("nothing was run") };
+        for variant in &plan.variants {
+            assert_eq!(variant.config.run.name, "some");
+            assert!(names.contains(&format!("{}.log", variant.config.folder_name())), "{names}");
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn a_sweep_whose_store_cannot_be_made_stops_there_with_the_reason() {
     assert_eq!((code, table.as_str()), (Some(4), ""), "{said}");
     let last = said.lines().last().unwrap();
     assert!(last.starts_with("error: prep failed (exit status: "), "{said}");
-    assert!(last.contains("entities") && last.contains("runs/logs/prep.log"), "{said}");
+    assert!(last.contains("entities") && last.contains("runs/logs/prep-1.log"), "{said}");
     assert!(!said.contains("embed-text") && !said.contains("do     train"), "{said}");
     assert!(folders(place.path()).is_empty() && !place.path().join("runs/table.md").exists());
 }
