@@ -27,7 +27,7 @@ pub struct Args {
     /// Runs at once
     #[arg(long, value_name = "N", default_value = "1")]
     jobs: std::num::NonZeroUsize,
-    /// Wait until a GPU has nothing to do before each run
+    /// Wait until a GPU has nothing to do before each run, and give the run that GPU alone
     #[arg(long)]
     wait_for_gpu: bool,
     /// Where the run folders and the table go

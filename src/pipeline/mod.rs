@@ -17,6 +17,6 @@ pub mod stages;
 pub mod sweep;
 
 pub use config::{Config, Data, Expected, Rate, Run, Split, Sweep};
-pub use gpu::{GpuError, wait_for_idle_gpu};
+pub use gpu::{Gpu, GpuError, Gpus};
 pub use layers::{ConfigError, Flag, Layers};
 pub use sweep::{Jobs, SweepError};

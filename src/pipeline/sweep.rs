@@ -14,7 +14,7 @@ use data_process::fault::{Fault, Kind};
 use data_process::tables::TableError;
 
 use super::stages::{self, Stage};
-use super::{Config, ConfigError, GpuError, Layers, wait_for_idle_gpu};
+use super::{Config, ConfigError, Gpu, GpuError, Gpus, Layers};
 use crate::interrupt;
 use crate::report::{Row, Table};
 use crate::train::run_folder::replace_file;
@@ -275,16 +275,16 @@ pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Resu
 /// Runs the variants, so many at once.
 fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<(), SweepError> {
     let waiting: Mutex<VecDeque<&Variant>> = Mutex::new(plan.variants.iter().collect());
+    let gpus = Gpus::default();
     let one_by_one = || {
         while let Some(variant) = next(&waiting) {
             let stage = plan.training(variant);
-            if jobs.wait_for_gpu && stage.skip.is_none() {
-                wait_for_idle_gpu(observer)?;
-            }
+            let wait = jobs.wait_for_gpu && stage.skip.is_none();
+            let gpu = if wait { gpus.wait_for_idle(observer)? } else { None };
             if interrupt::requested() {
                 break;
             }
-            do_stage(&stage, &log_of(logs, &variant.folder), observer)?;
+            do_stage(&stage, gpu.as_ref(), &log_of(logs, &variant.folder), observer)?;
             observer.on(Event::Advanced(1));
         }
         Ok::<_, SweepError>(())
@@ -304,7 +304,7 @@ fn next<'a>(waiting: &Mutex<VecDeque<&'a Variant>>) -> Option<&'a Variant> {
 
 /// Runs a stage that runs build on; without it none of them is worth starting.
 fn prepare(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), SweepError> {
-    let ended = do_stage(stage, log, observer)?;
+    let ended = do_stage(stage, None, log, observer)?;
     if interrupt::requested() {
         return Err(SweepError::Interrupted);
     }
@@ -320,8 +320,14 @@ fn prepare(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), Swe
     }
 }
 
-/// Runs one stage to its end, if there is anything to do; a failure is a note, its words are in the log.
-fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<Option<ExitStatus>, SweepError> {
+/// Runs one stage to its end, on a GPU if it was given one, if there is anything to do; a failure is a note, its words are in
+/// the log.
+fn do_stage(
+    stage: &Stage,
+    gpu: Option<&Gpu<'_>>,
+    log: &Path,
+    observer: &dyn Observer,
+) -> Result<Option<ExitStatus>, SweepError> {
     observer.on(Event::Note(&stage.to_string()));
     if stage.skip.is_some() {
         return Ok(None);
@@ -331,6 +337,9 @@ fn do_stage(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<Option
     let program = std::env::current_exe().map_err(|error| unwritable(log, &error))?;
     let mut command = Command::new(program);
     command.args(&stage.arguments).stdin(Stdio::null()).stdout(file).stderr(again);
+    if let Some(gpu) = gpu {
+        gpu.show_to(&mut command);
+    }
     let ended = command.status().map_err(|error| unwritable(log, &error))?;
     if !ended.success() {
         observer.on(Event::Note(&format!("{} failed ({ended}); see {}", stage.name, log.display())));
