@@ -6,15 +6,18 @@
 use std::str::FromStr;
 
 use rand_mt::Mt;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Kind};
 
 /// A share strictly between 0 and 1: of the links that train.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Rate(f64);
 
 /// A share of the train part that is held out to choose the epoch: at least 0 and less than 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Share(f64);
 
 /// A number that cannot be the share it was meant to be.
@@ -57,9 +60,15 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-impl From<Rate> for Share {
+impl From<Rate> for f64 {
     fn from(rate: Rate) -> Self {
-        Self(rate.0)
+        rate.0
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        share.0
     }
 }
 

@@ -29,16 +29,17 @@ pub struct Links {
 }
 
 impl Links {
-    /// Splits the links of a store as the published runs do.
+    /// Splits the links of a store as the published runs do; a share of the train part is held out if one is asked for.
     ///
     /// # Errors
     /// If there are no links, or too few.
-    pub fn split(structure: &Structure, seed: u32, rate: Rate, held_out: Share) -> Result<Self, InputsError> {
-        Self::of(&structure.links, &split::seeded(structure.links.len(), seed, rate, held_out), held_out)
+    pub fn split(structure: &Structure, seed: u32, rate: Rate, held_out: Option<Share>) -> Result<Self, InputsError> {
+        let split = split::seeded(structure.links.len(), seed, rate, held_out.unwrap_or_default());
+        Self::of(&structure.links, &split, held_out)
     }
 
     /// Splits the links of a store as files say; `uris` are the store's. Without a validation part among the files, a
-    /// share of the train part is held out.
+    /// share of the train part is held out if one is asked for.
     ///
     /// # Errors
     /// If the files cannot be read or do not fit the store, or a part is too small.
@@ -46,13 +47,13 @@ impl Links {
         path: &Path,
         structure: &Structure,
         uris: &[Box<str>],
-        held_out: Share,
+        held_out: Option<Share>,
     ) -> Result<Self, InputsError> {
         let split = published::read(path, uris, structure.left, &structure.links)?;
-        Self::of(&structure.links, &split.hold_out(held_out), held_out)
+        Self::of(&structure.links, &split.hold_out(held_out.unwrap_or_default()), held_out)
     }
 
-    fn of(all: &[Link], parts: &Split, held_out: Share) -> Result<Self, InputsError> {
+    fn of(all: &[Link], parts: &Split, held_out: Option<Share>) -> Result<Self, InputsError> {
         if all.is_empty() {
             return Err(InputsError::NoLinks);
         }
@@ -62,10 +63,12 @@ impl Links {
             let (train, test) = (split.train.len(), split.test.len());
             return Err(InputsError::TooFewLinks { links: all.len(), train, test, least: LEAST });
         }
-        if held_out.get() > 0.0 && split.validation.is_empty() {
-            return Err(InputsError::NoValidation { seeds: split.train.len(), part: held_out.get() });
+        match held_out {
+            Some(part) if split.validation.is_empty() => {
+                Err(InputsError::NoValidation { seeds: split.train.len(), part: part.get() })
+            }
+            _ => Ok(split),
         }
-        Ok(split)
     }
 
     /// Adds training links, each once, and none of those held out for validation; says how many were held out.
@@ -230,6 +233,10 @@ mod tests {
         Structure { left: 100, entities: 200, links, ..Structure::default() }
     }
 
+    fn share(share: f64) -> Option<Share> {
+        Some(share.try_into().unwrap())
+    }
+
     fn rate(rate: f64) -> Rate {
         rate.try_into().unwrap()
     }
@@ -251,14 +258,16 @@ mod tests {
 
     #[test]
     fn the_parts_are_disjoint_and_no_links_or_too_few_are_errors() {
-        let links = Links::split(&structure(100), 42, rate(0.2), Share::try_from(0.25).unwrap()).unwrap();
+        let links = Links::split(&structure(100), 42, rate(0.2), share(0.25)).unwrap();
         assert_eq!((links.train.len(), links.validation.len(), links.test.len()), (15, 5, 80));
-        let none = Links::split(&structure(0), 42, rate(0.2), Share::default());
+        let none = Links::split(&structure(0), 42, rate(0.2), None);
         assert!(matches!(none, Err(InputsError::NoLinks)));
-        let few = Links::split(&structure(5), 42, rate(0.2), Share::default());
+        let few = Links::split(&structure(5), 42, rate(0.2), None);
         assert!(matches!(few, Err(InputsError::TooFewLinks { train: 1, test: 4, .. })));
-        let unchosen = Links::split(&structure(20), 42, rate(0.2), Share::try_from(0.1).unwrap());
-        assert!(matches!(unchosen, Err(InputsError::NoValidation { seeds: 4, .. })));
+        for part in [0.0, 0.1] {
+            let unchosen = Links::split(&structure(20), 42, rate(0.2), share(part));
+            assert!(matches!(unchosen, Err(InputsError::NoValidation { seeds: 4, .. })), "{part}");
+        }
     }
 
     #[test]
@@ -268,7 +277,7 @@ mod tests {
         write("train_links", "e3\te103\ne1\te101\ne0\te100\ne4\te104\n");
         write("test_links", "e2\te102\ne5\te105\n");
         let uris: Vec<Box<str>> = (0..200).map(|id| format!("e{id}").into()).collect();
-        let half = Share::try_from(0.5).unwrap();
+        let half = share(0.5);
         let links = Links::published(folder.path(), &structure(100), &uris, half).unwrap();
         assert_eq!(links.train, [[3, 103], [1, 101]]);
         assert_eq!(links.validation, [[0, 100], [4, 104]]);

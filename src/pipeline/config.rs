@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use data_process::{digest, split};
+use data_process::digest;
+use data_process::split::{Rate, Share};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -84,50 +85,12 @@ pub struct Split {
     /// Seed of the NumPy-compatible shuffle; 42 in every published run.
     pub seed: u32,
     /// Part of the seeds held out to choose the epoch (protocol `validation` only).
-    pub validation: Rate,
+    pub validation: Share,
     /// A published split instead of the seeded one: a folder of `train_links`, `valid_links` and `test_links` (or
     /// `sup_ent_ids` and `ref_ent_ids`), or one file of train links; empty for none.
     pub file: PathBuf,
     /// A file of further training links (npy, tsv, csv or Parquet), such as published pseudo-labels; empty for none.
     pub train_links: PathBuf,
-}
-
-/// A number strictly between 0 and 1, as a file holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Rate(split::Rate);
-
-impl Rate {
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0.get()
-    }
-}
-
-impl TryFrom<f64> for Rate {
-    type Error = split::ShareError;
-
-    fn try_from(number: f64) -> Result<Self, Self::Error> {
-        split::Rate::try_from(number).map(Self)
-    }
-}
-
-impl From<Rate> for f64 {
-    fn from(rate: Rate) -> Self {
-        rate.get()
-    }
-}
-
-impl From<Rate> for split::Rate {
-    fn from(rate: Rate) -> Self {
-        rate.0
-    }
-}
-
-impl From<Rate> for split::Share {
-    fn from(rate: Rate) -> Self {
-        rate.0.into()
-    }
 }
 
 /// The figures a run must reach; `nan` where none is published.

@@ -370,6 +370,11 @@ mod tests {
             let text = error_of(&format!("[split]\nrate = {rate}\n"));
             assert!(text.contains("`split.rate`") && text.contains("between 0 and 1"), "{text}");
         }
+        for share in ["1", "-0.1", "nan"] {
+            let text = error_of(&format!("[split]\nvalidation = {share}\n"));
+            assert!(text.contains("`split.validation`") && text.contains("at least 0 and less than 1"), "{text}");
+        }
+        Layers::of(None, &["split.validation=0".to_owned()], &[]).unwrap().config().unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod published;
 pub mod stages;
 pub mod sweep;
 
-pub use config::{Config, Data, Expected, Rate, Run, Split, Sweep};
+pub use config::{Config, Data, Expected, Run, Split, Sweep};
 pub use gpu::{Gpu, GpuError, Gpus};
 pub use layers::{ConfigError, Flag, Layers};
 pub use sweep::{Jobs, SweepError};

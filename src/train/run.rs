@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use data_process::event::{Event, Observer};
-use data_process::split::Share;
 use data_process::store::{Store, Structure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -189,11 +188,11 @@ fn choose_links(
 ) -> Result<Links, TrainError> {
     let split = &config.split;
     let held_out = match config.train.protocol {
-        Protocol::Validation => split.validation.into(),
-        Protocol::Last | Protocol::BestOnTest => Share::default(),
+        Protocol::Validation => Some(split.validation),
+        Protocol::Last | Protocol::BestOnTest => None,
     };
     let mut links = if split.file.as_os_str().is_empty() {
-        Links::split(structure, split.seed, split.rate.into(), held_out)?
+        Links::split(structure, split.seed, split.rate, held_out)?
     } else {
         Links::published(&split.file, structure, &store.uris()?, held_out)?
     };
