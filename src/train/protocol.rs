@@ -10,7 +10,7 @@ use crate::eval::Figures;
 pub enum Protocol {
     /// A held-out part of the seeds chooses the epoch; the test links are read once, at the end.
     Validation,
-    /// The last epoch counts; nothing is chosen.
+    /// The last epoch counts, and nobody chooses it.
     Last,
     /// The test links choose the epoch, as published; only for comparing with the published table.
     BestOnTest,
@@ -52,6 +52,14 @@ impl Protocol {
         }
     }
 
+    /// What the best epoch is called in a report: by whom it was chosen, even where it does not count.
+    pub fn best(self) -> &'static str {
+        match self.watches() {
+            Part::Validation => "best",
+            Part::Test => "best on test",
+        }
+    }
+
     /// Whether an evaluation is better than the best one so far, and so replaces it.
     pub fn prefers(self, figures: &Figures, best: &Figures) -> bool {
         match self {
@@ -65,7 +73,7 @@ impl Protocol {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Validation => "validation (held-out seeds chose the epoch; the test links were read once)",
-            Self::Last => "last (the last epoch counts; nothing was chosen)",
+            Self::Last => "last (the last epoch counts; the one called `best on test` was chosen by the test links)",
             Self::BestOnTest => {
                 "best_on_test (the test links chose the epoch by the mean MRR of both directions, as published; compare with nothing else)"
             }
@@ -92,6 +100,7 @@ mod tests {
             let chosen_on_test = protocol.watches() == Part::Test && protocol.counts() == "best";
             assert_eq!(chosen_on_test, protocol == Protocol::BestOnTest);
             assert!(protocol.describe().starts_with(protocol.name()));
+            assert_eq!(protocol.watches() == Part::Test, protocol.best().contains("test"));
         }
     }
 

@@ -58,6 +58,12 @@ impl Summary {
         self.last.epochs == config.train.epochs
     }
 
+    /// The checkpoints as a report shows them: name, whether its figures count, figures.
+    pub fn rows(&self) -> [(&'static str, bool, Tested); 2] {
+        let best = (self.protocol.best(), self.counts == "best", self.best);
+        [best, ("last", self.counts == "last", self.last)]
+    }
+
     /// The figures that count.
     pub fn result(&self) -> Tested {
         if self.counts == "best" { self.best } else { self.last }
@@ -348,7 +354,7 @@ fn write_report(
         ("test links that were trained on", links.trained_and_tested().to_string()),
         ("seconds of training", format!("{:.1}", summary.seconds)),
     ];
-    let results = [("best", summary.best), ("last", summary.last)].into_iter().flat_map(|(name, tested)| {
+    let results = summary.rows().into_iter().flat_map(|(name, _, tested)| {
         let alone = tested.vectors_alone.map(|figures| (format!("{name}, vectors alone"), figures));
         [(format!("{name} (epoch {})", tested.epochs), tested.test)].into_iter().chain(alone)
     });

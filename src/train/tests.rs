@@ -147,6 +147,10 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
     let shown = crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
     assert!(shown.contains("40 of 40 epochs") && shown.contains("best.safetensors"), "{shown}");
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    for words in [&shown, &report] {
+        assert!(words.contains("best on test (epoch ") && !words.contains("nothing was chosen"), "{words}");
+    }
     for name in ["pairs.parquet", "pairs.csv", "pairs.nt"] {
         let wish = Wish { entities: Some(Wanted::Unseen), ..Wish::default() };
         assert!(predict(&folder, None, &place.path().join(name), wish, &Silent).unwrap() > 30, "{name}");
