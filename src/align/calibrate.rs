@@ -1,4 +1,19 @@
-//! Confidence: how likely a pair with such a score is right, learnt from links that were held out of training.
+//! Confidence: how likely a pair with such a score is right, learnt from links that were held out of training. It assumes
+//! that an entity of a held-out link has no other counterpart, and that scores tell as much about entities of which nothing
+//! is known: how many of those have a counterpart at all nobody can learn from links.
+
+use std::collections::HashSet;
+
+use super::Pair;
+use crate::inputs::links::Link;
+
+/// Scores of the pairs of which it is known whether they are right: those with an entity of a held-out link.
+pub fn judge(pairs: &[Pair], held_out: &[Link]) -> Vec<(f32, bool)> {
+    let right: HashSet<&Link> = held_out.iter().collect();
+    let known: HashSet<u32> = held_out.iter().flatten().copied().collect();
+    let judged = pairs.iter().filter(|pair| known.contains(&pair.left) || known.contains(&pair.right));
+    judged.map(|pair| (pair.score, right.contains(&[pair.left, pair.right]))).collect()
+}
 
 /// P(right | score) = 1 / (1 + e^{−(slope·score + offset)}).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +76,15 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pair_is_wrong_where_either_entity_is_known_to_have_others() {
+        let held_out = [[1, 101], [1, 102], [2, 103]];
+        let pairs = [[1, 101], [1, 102], [2, 101], [7, 103], [2, 108], [7, 108]];
+        let pairs = pairs.map(|[left, right]| Pair { left, right, score: left as f32 });
+        let judged = judge(&pairs, &held_out);
+        assert_eq!(judged, [(1.0, true), (1.0, true), (2.0, false), (7.0, false), (2.0, false)]);
+    }
 
     #[test]
     fn confidence_follows_how_often_a_score_was_right() {

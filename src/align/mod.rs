@@ -7,7 +7,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
-pub use calibrate::Calibration;
+pub use calibrate::{Calibration, judge};
 pub use decode::{Candidates, decode};
 pub use write::{Format, Predictions, WriteError, write};
 
@@ -41,7 +41,7 @@ pub enum Decoding {
 pub enum Wanted {
     /// Those that no link of the store names.
     Unlinked,
-    /// Those that no training link names: test links are predicted too.
+    /// Those that no training or held-out link names: test links are predicted too.
     Unseen,
 }
 

@@ -11,7 +11,8 @@ use crate::train::predict;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Scores are CSLS and what attribute values add to it; the confidence is learnt from the held-out seeds of \
-    protocol `validation` and empty without them.\n\nExample: humea align --run runs/fb15k_db15k --out pairs.csv --decoding one-to-one"
+    protocol `validation` and empty without them, or with fewer than 20 pairs of theirs. It takes a held-out seed's entities to have no other \
+    counterpart, and entities without any link to have one as often as those have: where many have none at all it is too high.\n\nExample: humea align --run runs/fb15k_db15k --out pairs.csv --decoding one-to-one"
 )]
 pub struct Args {
     /// The run folder

@@ -1,6 +1,5 @@
 //! From a run folder to a file of predicted pairs.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use data_process::event::{Event, Observer};
@@ -69,7 +68,7 @@ pub fn predict(
     }
     let decoding = wish.decoding.unwrap_or(run.config.align.decoding);
     let pairs = scored.decode(&among, decoding)?;
-    let calibration = calibration(scored, &links, &among)?;
+    let calibration = calibration(scored, &links, &among, decoding)?;
     let uris = run.store.uris().map_err(TrainError::from)?;
     let predictions = Predictions { pairs: &pairs, calibration, uris: &uris, graphs: run.store.graph_names() };
     align::write(out, predictions)?;
@@ -98,20 +97,22 @@ fn candidates(structure: &Structure, links: &Links, wanted: Wanted) -> Candidate
     }
 }
 
-/// Held-out links among the candidates tell how often a score is right.
-fn calibration(scored: Scored, links: &Links, among: &Candidates) -> Result<Option<Calibration>, TrainError> {
-    let truth: HashMap<u32, u32> = links.validation.iter().map(|[left, right]| (*left, *right)).collect();
-    if truth.is_empty() {
+/// Held-out links among the candidates tell how often a score is right, with pairs decoded as those that are predicted.
+fn calibration(
+    scored: Scored,
+    links: &Links,
+    among: &Candidates,
+    decoding: Decoding,
+) -> Result<Option<Calibration>, TrainError> {
+    if links.validation.is_empty() {
         return Ok(None);
     }
     let mut crowd = among.clone();
-    crowd.left.extend(truth.keys());
-    crowd.right.extend(truth.values());
+    crowd.left.extend(links.validation.iter().map(|link| link[0]));
+    crowd.right.extend(links.validation.iter().map(|link| link[1]));
     for side in [&mut crowd.left, &mut crowd.right] {
         side.sort_unstable();
         side.dedup();
     }
-    let pairs = scored.decode(&crowd, Decoding::Greedy)?;
-    let scored = pairs.iter().filter_map(|pair| Some((pair.score, *truth.get(&pair.left)? == pair.right)));
-    Ok(Calibration::fit(&scored.collect::<Vec<_>>()))
+    Ok(Calibration::fit(&align::judge(&scored.decode(&crowd, decoding)?, &links.validation)))
 }

@@ -1,6 +1,6 @@
 //! Whole runs on a small pair of graphs grown from one hidden world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ use super::predict::{Wish, predict};
 use super::run::{Reopened, Summary, train};
 use super::run_folder::{self, Existing, RunFolder};
 use super::{TrainError, protocol::Protocol};
-use crate::align::Wanted;
+use crate::align::{Decoding, Wanted};
 use crate::model::parameters::{self, ParametersError};
 use crate::model::published;
 use crate::pipeline::{Config, Layers, stages};
@@ -404,6 +404,26 @@ fn a_folder_that_is_taken_is_told_before_the_store_is_read() {
     drop(held);
     std::fs::write(folder.join("config.toml"), "").unwrap();
     assert!(matches!(refused(Existing::Refuse), TrainError::Exists { .. }));
+}
+
+#[test]
+fn confidence_is_learnt_with_the_decoding_in_use() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let sets = ["train.protocol=validation", "split.rate=0.8", "split.validation=0.5"];
+    let folder = place.path().join("run");
+    run(&config(&store, 10, &sets), &folder, Existing::Refuse).unwrap();
+    let confidences = |decoding| {
+        let (out, wish) = (place.path().join("pairs.csv"), Wish { decoding: Some(decoding), entities: None });
+        predict(&folder, None, &out, wish, &Silent).unwrap();
+        let rows = csv::Reader::from_path(&out).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
+        let row = |row: &csv::StringRecord| ([row[0].to_owned(), row[1].to_owned()], row[5].to_owned());
+        rows.iter().map(row).collect::<HashMap<_, _>>()
+    };
+    let (greedy, mutual) = (confidences(Decoding::Greedy), confidences(Decoding::Mutual));
+    // Fewer of the mutual pairs are wrong.
+    assert!(mutual.values().all(|likely| !likely.is_empty()), "{mutual:?}");
+    assert!(mutual.iter().any(|(pair, likely)| *likely != greedy[pair]), "{greedy:?} {mutual:?}");
 }
 
 #[test]
