@@ -20,6 +20,8 @@ pub mod refusal;
 #[cfg(feature = "torch")]
 pub mod align;
 #[cfg(feature = "torch")]
+pub mod bounds;
+#[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
 pub mod eval;

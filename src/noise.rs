@@ -66,10 +66,10 @@ impl Randomness {
         }
     }
 
-    /// Two different experts of `experts`, in order of drawing.
+    /// Two different experts of `experts`, of which there must be two, in order of drawing.
     pub fn expert_pair(self, modality: Modality, epoch: u64, experts: i64) -> (i64, i64) {
-        if self == Self::Recorded || experts < 2 {
-            return (0, experts.min(2) - 1);
+        if self == Self::Recorded {
+            return (0, 1);
         }
         let mut stream = self.stream(Purpose::ExpertPair, Some(modality), epoch);
         let first = stream.next_u64() as i64 & i64::MAX;

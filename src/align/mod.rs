@@ -11,6 +11,8 @@ pub use calibrate::{Calibration, judge};
 pub use decode::{Candidates, decode};
 pub use write::{Format, Predictions, WriteError, write};
 
+use crate::bounds;
+
 /// How pairs are decoded.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,7 @@ pub struct AlignConfig {
     /// Which entities are given a counterpart.
     pub entities: Wanted,
     /// Neighbours of the CSLS correction.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub csls_k: usize,
 }
 

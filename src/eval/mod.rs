@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub use metrics::{Directions, Figures};
 pub use ranks::{Ranking, Ranks};
 
+use crate::bounds;
+
 /// How counterparts are ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,7 @@ pub struct EvalConfig {
     /// Whether hubs are corrected for (cross-domain similarity local scaling).
     pub csls: bool,
     /// Neighbours of that correction.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub csls_k: usize,
     /// What rank a counterpart has among equals.
     pub ties: Ties,

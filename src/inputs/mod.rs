@@ -20,12 +20,13 @@ mod vectors;
 
 use data_process::event::{Event, Observer};
 use data_process::store::{Store, Structure};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind};
 
 pub use error::InputsError;
 pub use links::Links;
 
+use crate::bounds;
 use crate::modality::{Modality, PerModality};
 use crate::model::features::{Features, ModelInputs};
 
@@ -36,13 +37,19 @@ pub struct InputsConfig {
     /// The modalities to use; one the store lacks is left out and said so.
     pub modalities: Vec<Modality>,
     /// Columns of the bag of relations: the so many most frequent.
+    #[serde(deserialize_with = "columns")]
     pub relation_columns: usize,
     /// Columns of the bag of attributes.
+    #[serde(deserialize_with = "columns")]
     pub attribute_columns: usize,
     /// Whether a bag keeps its full width where the graphs have fewer names, as published.
     pub pad_bags: bool,
     /// What becomes of an entity without a vector.
     pub missing: Missing,
+}
+
+fn columns<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    bounds::checked(from, |count| count >= 1, "at least 1 (inputs.modalities leaves a bag out)")
 }
 
 /// What becomes of an entity without a vector.

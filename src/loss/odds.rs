@@ -19,6 +19,9 @@ pub struct Sums([Tensor; 2]);
 /// Below this temperature the least odds, `e^{−2/τ}`, are too small for float32.
 const SINGLE: f64 = 0.025;
 
+/// Below this temperature they are too small for double precision too: the odds of an entity's alternatives may add up to 0.
+pub const COLDEST: f64 = 0.003;
+
 impl Odds {
     /// The odds of a block's cosines.
     pub fn new(cosines: &Similarities, masks: &Masks, temperature: f64) -> Self {

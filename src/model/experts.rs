@@ -3,12 +3,13 @@
 //! `W_e (x − b_e) = W_e x − W_e b_e`: all experts are one product with the features, both gates another; the features are the
 //! mapped column itself (normalised after the product), some of its rows, or a sparse bag.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::features::{DenseFeatures, Features};
 use super::parameters::Parameters;
 use super::sparse::Sparse;
+use crate::bounds;
 use crate::gradient::accumulate;
 use crate::modality::Modality;
 use crate::noise;
@@ -18,12 +19,19 @@ use crate::product::Factor;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpertsConfig {
-    /// Experts, E.
+    /// Experts, E. Two different ones are decoupled in every epoch.
+    #[serde(deserialize_with = "at_least_two")]
     pub count: i64,
     /// Standard deviation of the initial expert weights.
+    #[serde(deserialize_with = "bounds::above_zero")]
     pub initial_std: f32,
     /// What is added to the softplus of the gate's noise scale.
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub noise_floor: f64,
+}
+
+fn at_least_two<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    bounds::checked(from, |count| count >= 2, "at least 2, since two different experts are decoupled")
 }
 
 /// Constant features of some entities, ready to be multiplied: `Σ parts` rows in all.

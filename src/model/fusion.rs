@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::parameters::Parameters;
+use crate::bounds;
 use crate::modality::{Modality, PerModality};
 use crate::noise;
 use crate::transfer;
@@ -25,8 +26,10 @@ pub const COMBINATIONS: [&[Modality]; 7] = [
 #[serde(deny_unknown_fields)]
 pub struct FusionConfig {
     /// Width of the learnt query the weights are projected from; 0 learns the weights directly.
+    #[serde(deserialize_with = "bounds::at_least_zero")]
     pub query_dim: i64,
     /// Combinations kept, the rest dropped and the kept ones renormalised; 0 keeps all (a soft mixture).
+    #[serde(deserialize_with = "bounds::at_least_zero")]
     pub top_k: i64,
     /// Which of equally weighted combinations are kept; at the start all are equal.
     pub ties: Ties,

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::features::Adjacency;
 use super::parameters::Parameters;
 use super::sparse;
+use crate::bounds;
 use crate::gradient::accumulate;
 use crate::noise;
 
@@ -20,8 +21,10 @@ pub struct GraphEncoderConfig {
     /// Layers; ELU between them, none after the last.
     pub layers: usize,
     /// Heads of a layer; their outputs are averaged.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub heads: i64,
     /// Slope of the leaky rectifier below zero.
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub negative_slope: f64,
 }
 

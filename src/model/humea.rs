@@ -13,6 +13,7 @@ use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern
 use super::parameters::Parameters;
 use super::precision::Precision;
 use super::propagation::{Propagation, PropagationConfig};
+use crate::bounds;
 use crate::loss::similarity::normalise;
 use crate::modality::{Modality, PerModality};
 use crate::noise::{Purpose, Randomness};
@@ -23,6 +24,7 @@ use crate::transfer;
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Width of every embedding, D.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub dim: i64,
     /// Number format of the large products.
     pub precision: Precision,

@@ -5,12 +5,12 @@
 //! "Predict then Propagate", ICLR 2019). Without parameters, and only where vectors are compared: training does not see it. Not part
 //! of the published method.
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::features::Adjacency;
 use super::sparse;
+use crate::bounds;
 
 /// How far vectors are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,16 +19,8 @@ pub struct PropagationConfig {
     /// Steps over the graph; 0 for none.
     pub rounds: usize,
     /// An entity's own part in its vector after each step, between 0 and 1.
-    #[serde(deserialize_with = "share")]
+    #[serde(deserialize_with = "bounds::part")]
     pub own: f64,
-}
-
-fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let number = f64::deserialize(from)?;
-    if (0.0..=1.0).contains(&number) {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("must be a part between 0 and 1, such as 0.5; {number} is not one")))
 }
 
 /// The normalised adjacency, constant.

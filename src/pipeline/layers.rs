@@ -3,7 +3,7 @@
 //! The defaults list every key, so a key they do not hold is an error, told with its nearest neighbours; the origin of
 //! each value is kept, so that a wrong value can be traced to the file or flag that gave it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
@@ -217,10 +217,21 @@ impl Layers {
     pub fn config(&self) -> Result<Config, ConfigError> {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
             let key = error.path().to_string();
-            let place = self.origins.get(&key).map_or("pipelines/defaults.toml", String::as_str).to_owned();
             let message = error.inner().message().trim().to_owned();
-            ConfigError::Value { place, key, message }
+            ConfigError::Value { place: self.place(&key), key, message }
         })
+    }
+
+    /// Who gave the value of a key, an item of its list (`key[2]`), or what is wrong within a section.
+    fn place(&self, key: &str) -> String {
+        let key = key.split('[').next().unwrap_or_default();
+        let within = |of: &str| of == key || of.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let places: BTreeSet<&str> =
+            self.origins.iter().filter(|(of, _)| within(of)).map(|(_, place)| place.as_str()).collect();
+        if places.is_empty() {
+            return "pipelines/defaults.toml".to_owned();
+        }
+        places.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     /// Every dotted key there is.
@@ -379,18 +390,86 @@ mod tests {
 
     #[test]
     fn what_cannot_be_trained_with_is_refused() {
-        for key in
-            ["epochs = 0", "batch_size = 0", "evaluate_every = 0", "checkpoint_every = 0", "lr = -1.0", "lr = nan"]
-        {
-            let text = error_of(&format!("[train]\n{key}\n"));
-            assert!(text.contains(key.split(' ').next().unwrap_or_default()), "{text}");
-        }
-        for weight in ["-0.1", "nan", "inf"] {
-            let text = error_of(&format!("[evidence]\nweight = {weight}\n"));
-            assert!(text.contains("`evidence.weight`") && text.contains("not negative"), "{text}");
-        }
+        let text = error_of("[train.curriculum]\npairs = [5, 4]\n");
+        assert!(text.contains("`train.curriculum`") && text.contains("`pairs`") && text.contains("2 for 5"), "{text}");
+        assert!(!text.contains("defaults.toml"), "{text}");
         let unnamed = Layers::defaults().unwrap().config().unwrap().store().unwrap_err().to_string();
         assert!(unnamed.contains("`data.store`") && unnamed.contains("--store"), "{unnamed}");
+    }
+
+    /// Of every key that holds numbers: what is refused, and what just is not.
+    const NUMBERS: &[(&str, &[&str], &[&str])] = &[
+        ("align.csls_k", &["0", "-1"], &["1"]),
+        ("evaluate.csls_k", &["0", "-1"], &["1"]),
+        ("evidence.weight", &["-0.1", "nan", "inf"], &["0"]),
+        ("expected.hits_at_1", &[], &["nan"]),
+        ("expected.hits_at_10", &[], &["nan"]),
+        ("expected.mrr", &[], &["nan"]),
+        ("inputs.attribute_columns", &["0", "-1"], &["1"]),
+        ("inputs.relation_columns", &["0", "-1"], &["1"]),
+        ("loss.lambda_contrastive", &["-0.1", "nan", "inf"], &["0"]),
+        ("loss.lambda_decoupling", &["-1e-9", "nan", "inf"], &["0"]),
+        ("loss.lambda_distillation", &["-0.1", "nan", "inf"], &["0"]),
+        ("loss.tau_contrastive", &["0", "0.0029", "-0.1", "nan", "inf"], &["0.003", "1"]),
+        ("loss.tau_distillation", &["0", "0.0029", "-4.0", "nan", "inf"], &["0.003", "1"]),
+        ("model.dim", &["0", "-1"], &["1"]),
+        ("model.experts.count", &["0", "1", "-1"], &["2"]),
+        ("model.experts.initial_std", &["0.0", "-0.1", "nan", "inf"], &["1e-3"]),
+        ("model.experts.noise_floor", &["-0.1", "nan", "inf"], &["0"]),
+        ("model.fusion.query_dim", &["-1"], &["0"]),
+        ("model.fusion.top_k", &["-1"], &["0"]),
+        ("model.graph.heads", &["0", "-1"], &["1"]),
+        ("model.graph.layers", &["-1"], &["0"]),
+        ("model.graph.negative_slope", &["-0.1", "nan", "inf"], &["0"]),
+        ("model.propagation.own", &["-0.1", "1.1", "nan"], &["0", "1"]),
+        ("model.propagation.rounds", &["-1"], &["0"]),
+        ("pseudo_labels.csls_k", &["0", "-1"], &["1"]),
+        ("pseudo_labels.every", &["0", "-1"], &["1"]),
+        ("pseudo_labels.least_score", &["nan"], &["-inf"]),
+        ("pseudo_labels.start", &["-1"], &["0"]),
+        ("run.seed", &["-1"], &["0"]),
+        ("split.rate", &["0", "1", "-0.1", "nan"], &["0.5"]),
+        ("split.seed", &["-1"], &["0"]),
+        ("split.validation", &["0", "1", "-0.1", "nan"], &["0.5"]),
+        ("train.batch_size", &["0", "-1"], &["1"]),
+        ("train.checkpoint_every", &["0", "-1"], &["1"]),
+        ("train.curriculum.epochs", &["[0, 50, 100, 150, -1]"], &["[0, 1, 2, 3, 4]"]),
+        ("train.curriculum.pairs", &["[5, 4, 3, 2, -1]"], &["[0, 0, 0, 0, 0]"]),
+        ("train.curriculum.until", &["-1"], &["0"]),
+        ("train.epochs", &["0", "-1"], &["1"]),
+        ("train.evaluate_every", &["0", "-1"], &["1"]),
+        ("train.lr", &["0", "-1.0", "nan", "inf"], &["1e-9"]),
+        ("train.weight_decay", &["-0.1", "nan", "inf"], &["0"]),
+    ];
+
+    fn is_of_numbers(value: &Value) -> bool {
+        match value {
+            Value::Integer(_) | Value::Float(_) => true,
+            Value::Array(items) => !items.is_empty() && items.iter().all(is_of_numbers),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn every_number_is_checked_and_told_with_its_key() {
+        let layers = Layers::defaults().unwrap();
+        let mut of_numbers: Vec<String> = layers.keys();
+        of_numbers.retain(|key| is_of_numbers(layers.value(key).unwrap()));
+        of_numbers.sort();
+        assert_eq!(of_numbers, NUMBERS.iter().map(|(key, ..)| *key).collect::<Vec<_>>());
+        for (key, refused, taken) in NUMBERS {
+            let with = |value: &str| Layers::of(None, &[format!("{key}={value}")], &[]).unwrap().config();
+            for value in *refused {
+                let text = with(value).unwrap_err().to_string();
+                let last = value.rsplit(' ').next().unwrap_or_default().trim_end_matches(']');
+                let told = text.starts_with("--set: ") && text.contains(&format!("`{key}"));
+                let said = text.to_lowercase().contains(last.trim_end_matches(".0"));
+                assert!(told && (said || last.contains('e')), "{key} = {value}: {text}");
+            }
+            for value in *taken {
+                with(value).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
     }
 
     #[test]

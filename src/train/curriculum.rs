@@ -1,7 +1,8 @@
 //! The curriculum ("hard replay"; method, section 6): at the start of training, each pair is followed by the training
 //! pairs that look most like it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::Tensor;
 
 use crate::loss::similarity::normalise;
@@ -32,6 +33,16 @@ pub struct CurriculumConfig {
     pub pairs: Vec<usize>,
     /// From this epoch on the plain list is used again.
     pub until: u64,
+}
+
+/// A curriculum that says for each of its epochs how many pairs are appended.
+pub(super) fn matched<'de, D: Deserializer<'de>>(from: D) -> Result<CurriculumConfig, D::Error> {
+    let config = CurriculumConfig::deserialize(from)?;
+    let (epochs, pairs) = (config.epochs.len(), config.pairs.len());
+    if epochs == pairs {
+        return Ok(config);
+    }
+    Err(D::Error::custom(format!("`pairs` must hold one number for each of `epochs`; it holds {pairs} for {epochs}")))
 }
 
 impl CurriculumConfig {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::align::{self, Candidates, Decoding};
+use crate::bounds;
 use crate::evidence::Evidence;
 use crate::inputs::links::Link;
 
@@ -17,10 +18,13 @@ pub struct PseudoLabelsConfig {
     /// Epochs before the first round.
     pub start: usize,
     /// Epochs from one round to the next.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub every: usize,
     /// Neighbours of the CSLS correction.
+    #[serde(deserialize_with = "bounds::at_least_one")]
     pub csls_k: usize,
     /// Pairs whose CSLS score is below this are not believed.
+    #[serde(deserialize_with = "bounds::number")]
     pub least_score: f64,
 }
 

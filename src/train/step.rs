@@ -3,14 +3,16 @@
 //! The gradients of every block are gathered in that of the normalised embeddings; only then are the layers below run
 //! backwards, once. So memory holds one block, whatever the number of blocks.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{Blocks, Sums};
+use crate::bounds;
 use crate::gradient::pull;
 use crate::loss::distillation::Reduction;
+use crate::loss::odds;
 use crate::loss::similarity::normalise;
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
@@ -35,14 +37,19 @@ pub enum DecoupledEntities {
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the published program")]
 pub struct LossConfig {
     /// Temperature of the contrastive loss.
+    #[serde(deserialize_with = "temperature")]
     pub tau_contrastive: f64,
     /// Temperature of the distillation.
+    #[serde(deserialize_with = "temperature")]
     pub tau_distillation: f64,
     /// Weight of the unimodal alignment.
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub lambda_contrastive: f64,
     /// Weight of the unimodal distillation.
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub lambda_distillation: f64,
     /// Weight of the expert decoupling.
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub lambda_decoupling: f64,
     /// Whether the weight of the distillation enters twice, as published.
     pub doubled_distillation_weight: bool,
@@ -56,6 +63,11 @@ pub struct LossConfig {
     pub unimodal_alignment: bool,
     /// Whether each modality is distilled from the joint.
     pub unimodal_distillation: bool,
+}
+
+fn temperature<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let expected = format!("a temperature of at least {}", odds::COLDEST);
+    bounds::checked(from, |number: f64| number >= odds::COLDEST && number.is_finite(), &expected)
 }
 
 /// What a step needs beside the model.
