@@ -66,7 +66,7 @@ fn golden_experts_and_gate() {
 #[test]
 fn published_names_are_all_known() {
     let figures = Figures::read("trajectory/initial_parameters");
-    let ours = published::rename(figures.all());
+    let ours = published::rename(figures.all(), std::path::Path::new("initial_parameters")).unwrap();
     assert!(ours.contains_key("experts.attribute_text.weight"));
     assert!(ours.contains_key("estimator.image.log_variance.1.bias"));
 }

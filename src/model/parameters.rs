@@ -1,30 +1,13 @@
-//! The learnt tensors by name: initialised from seeded streams, saved to and loaded from safetensors.
+//! The learnt tensors by name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use data_process::fault::{Fault, Kind};
 use tch::{Device, Tensor};
 
-/// What can be wrong with a file of parameters.
+/// What can be wrong with the parameters of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum ParametersError {
-    /// The file cannot be read as safetensors.
-    #[error("cannot read parameters from {path}: {source}; it must be a safetensors file written by `humea train`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: tch::TchError,
-    },
-    /// The file cannot be written.
-    #[error("cannot write parameters to {path}: {source}; is the disk full or the folder read-only?")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: tch::TchError,
-    },
     /// The file lacks a parameter of the model.
     #[error("{path} has no parameter {name:?}; it was written by a model with other modalities or options")]
     Missing {
@@ -45,16 +28,6 @@ pub enum ParametersError {
         /// The shape of the model.
         expected: Vec<i64>,
     },
-}
-
-impl Fault for ParametersError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Read { .. } => Kind::Input,
-            Self::Write { .. } => Kind::Output,
-            Self::Missing { .. } | Self::Shape { .. } => Kind::Data,
-        }
-    }
 }
 
 /// Named leaf tensors, in name order. Those of one optimiser live in one `Parameters`.
@@ -107,56 +80,28 @@ impl Parameters {
     }
 }
 
-/// Reads every tensor of a safetensors file.
-///
-/// # Errors
-/// If the file cannot be read as one.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ParametersError> {
-    Tensor::read_safetensors(path)
-        .map(|tensors| tensors.into_iter().collect())
-        .map_err(|source| ParametersError::Read { path: path.to_owned(), source })
-}
-
-/// Writes tensors to a safetensors file.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>, path: &Path) -> Result<(), ParametersError> {
-    let host: Vec<(&str, Tensor)> =
-        tensors.into_iter().map(|(name, tensor)| (name, tensor.detach().to_device(Device::Cpu).contiguous())).collect();
-    Tensor::write_safetensors(&host, path).map_err(|source| ParametersError::Write { path: path.to_owned(), source })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
+    const OPTIONS: (tch::Kind, Device) = (tch::Kind::Float, Device::Cpu);
+
     fn one(shape: &[i64]) -> Parameters {
         let mut parameters = Parameters::default();
-        let value = Tensor::ones(shape, (tch::Kind::Float, Device::Cpu));
+        let value = Tensor::ones(shape, OPTIONS);
         let _ = parameters.add("weight".to_owned(), &value, Device::Cpu);
         parameters
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        write(one(&[2, 3]).iter(), &path).unwrap();
-        one(&[2, 3]).assign(&read(&path).unwrap(), &path).unwrap();
-    }
-
-    #[test]
-    fn each_way_of_being_wrong_has_its_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        assert!(matches!(read(&path), Err(ParametersError::Read { .. })));
-        assert!(matches!(write(one(&[1]).iter(), Path::new("/none/x")), Err(ParametersError::Write { .. })));
-        write(one(&[2, 3]).iter(), &path).unwrap();
-        let found = one(&[3, 3]).assign(&read(&path).unwrap(), &path);
-        assert!(matches!(found, Err(ParametersError::Shape { .. })));
-        let found = one(&[3, 3]).assign(&BTreeMap::new(), &path);
-        assert!(matches!(found, Err(ParametersError::Missing { .. })));
+    fn only_the_same_names_and_shapes_are_assigned() {
+        let path = Path::new("state");
+        let of = |value: f64| BTreeMap::from([("weight".to_owned(), Tensor::full([2, 3], value, OPTIONS))]);
+        let mut parameters = one(&[2, 3]);
+        parameters.assign(&of(7.0), path).unwrap();
+        assert_eq!(parameters.iter().next().unwrap().1.detach(), of(7.0)["weight"]);
+        assert!(matches!(one(&[3, 3]).assign(&of(7.0), path), Err(ParametersError::Shape { .. })));
+        assert!(matches!(one(&[3, 3]).assign(&BTreeMap::new(), path), Err(ParametersError::Missing { .. })));
     }
 }

@@ -5,24 +5,18 @@ use std::path::Path;
 
 use tch::Tensor;
 
-use super::parameters::{self, ParametersError};
+use super::parameters::ParametersError;
 use crate::modality::Modality;
 
-/// Reads parameters to start from, under our names (`graph.embedding`, `experts.image.weight`…, as
-/// [`super::parameters::Parameters::iter`] lists them) or under the published ones (`encoder.entity_emb.weight`…).
+/// Every published state has it.
+pub const EMBEDDING: &str = "encoder.entity_emb.weight";
+
+/// Our names, from a state of the published implementation. What is not a parameter of ours is left out; what has another shape
+/// than any published state keeps it, and is refused, with both shapes, where it is assigned.
 ///
 /// # Errors
-/// If the file is not one of safetensors.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ParametersError> {
-    let found = parameters::read(path)?;
-    Ok(if found.contains_key(EMBEDDING) { rename(&found) } else { found })
-}
-
-/// Every published state has it.
-const EMBEDDING: &str = "encoder.entity_emb.weight";
-
-/// Our names, from a state of the published implementation. What is not a parameter of ours is left out.
-pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+/// If the experts of a modality differ in shape; `path` is named in the message.
+pub fn rename(published: &BTreeMap<String, Tensor>, path: &Path) -> Result<BTreeMap<String, Tensor>, ParametersError> {
     let mut ours = BTreeMap::new();
     let mut take = |from: &str, to: &str, change: &dyn Fn(&Tensor) -> Tensor| {
         if let Some(tensor) = published.get(from) {
@@ -33,10 +27,10 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
     take(EMBEDDING, "graph.embedding", &same);
     for layer in 0..published.len() {
         let from = format!("encoder.gph_emb.layer_stack.{layer}");
-        take(&format!("{from}.w"), &format!("graph.layer{layer}.weight"), &|w| w.squeeze_dim(1));
-        take(&format!("{from}.a_src_dst"), &format!("graph.layer{layer}.attention"), &|a| a.squeeze_dim(2));
+        take(&format!("{from}.w"), &format!("graph.layer{layer}.weight"), &|w| without(w, 1));
+        take(&format!("{from}.a_src_dst"), &format!("graph.layer{layer}.attention"), &|a| without(a, 2));
     }
-    take("encoder.joint.weight", "fusion.weight", &|w| w.squeeze_dim(1));
+    take("encoder.joint.weight", "fusion.weight", &|w| without(w, 1));
     take("encoder.joint.combo_gate_query", "fusion.query", &same);
     take("encoder.joint.combo_proj.weight", "fusion.projection.weight", &same);
     take("encoder.joint.combo_proj.bias", "fusion.projection.bias", &same);
@@ -56,22 +50,41 @@ pub fn rename(published: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
         }
     }
     for (modality, [adaptor, _]) in PARTS {
-        let stacked = |part: &str| -> Vec<Tensor> {
-            let name = |expert: usize| format!("encoder.{adaptor}.experts.{expert}.{part}");
-            (0..).map_while(|expert| published.get(&name(expert)).map(Tensor::shallow_clone)).collect()
-        };
-        let (weights, shifts) = (stacked("lin.weight"), stacked("bias"));
-        if !weights.is_empty() {
-            ours.insert(format!("experts.{modality}.weight"), Tensor::cat(&weights, 0));
-            ours.insert(format!("experts.{modality}.shift"), Tensor::stack(&shifts, 0));
+        for (part, name) in [("lin.weight", "weight"), ("bias", "shift")] {
+            if let Some(experts) = stacked(published, adaptor, part, path)? {
+                // The rows of one expert's weight come after those of another.
+                let in_a_row = part == "lin.weight" && experts.dim() > 1;
+                ours.insert(format!("experts.{modality}.{name}"), if in_a_row { experts.flatten(0, 1) } else { experts });
+            }
         }
     }
-    ours
+    Ok(ours)
+}
+
+/// Without a dimension that has one entry.
+fn without(tensor: &Tensor, dim: usize) -> Tensor {
+    if tensor.size().get(dim) == Some(&1) { tensor.squeeze_dim(dim as i64) } else { tensor.shallow_clone() }
+}
+
+/// A part of all experts of an adaptor, `[E, …]`; none if they lack it.
+fn stacked(
+    published: &BTreeMap<String, Tensor>,
+    adaptor: &str,
+    part: &str,
+    path: &Path,
+) -> Result<Option<Tensor>, ParametersError> {
+    let names = (0..).map(|expert| format!("encoder.{adaptor}.experts.{expert}.{part}"));
+    let experts: Vec<_> = names.map_while(|name| Some((published.get(&name)?, name))).collect();
+    let Some((first, _)) = experts.first() else { return Ok(None) };
+    if let Some((odd, name)) = experts.iter().find(|(expert, _)| expert.size() != first.size()) {
+        let (path, name) = (path.to_owned(), name.clone());
+        return Err(ParametersError::Shape { path, name, found: odd.size(), expected: first.size() });
+    }
+    Ok(Some(Tensor::stack(&experts.iter().map(|(expert, _)| *expert).collect::<Vec<_>>(), 0)))
 }
 
 /// Log-variances, one for each modality, from the order in which the published implementation lists its losses.
 fn in_our_order(log_variances: &Tensor) -> Tensor {
-    // Another number is of no published state: it is refused, with both shapes, where it is assigned.
     if log_variances.size() != [LOSSES.len() as i64] {
         return log_variances.shallow_clone();
     }
@@ -110,14 +123,41 @@ mod tests {
             "contrastive_weights.log_vars".to_owned(),
             Tensor::from_slice(&LOSSES.map(|modality| modality as i64)),
         )]);
-        let ours = rename(&published).remove("uncertainty.contrastive").unwrap();
+        let ours = rename(&published, Path::new("state")).unwrap().remove("uncertainty.contrastive").unwrap();
         assert_eq!(Vec::<i64>::try_from(ours).unwrap(), Modality::ALL.map(|modality| modality as i64));
     }
 
+    fn renamed(tensors: &[(&str, &[i64])]) -> Result<BTreeMap<String, Tensor>, ParametersError> {
+        let zeros = |shape: &[i64]| Tensor::zeros(shape, (tch::Kind::Float, tch::Device::Cpu));
+        let published = tensors.iter().map(|(name, shape)| ((*name).to_owned(), zeros(shape))).collect();
+        rename(&published, Path::new("state"))
+    }
+
     #[test]
-    fn log_variances_of_another_number_keep_it_and_so_are_refused() {
-        let of_three = Tensor::from_slice(&[0.5_f32, 0.25, 0.125]);
-        let published = BTreeMap::from([("contrastive_weights.log_vars".to_owned(), of_three)]);
-        assert_eq!(rename(&published)["uncertainty.contrastive"].size(), [3]);
+    fn a_tensor_of_another_shape_keeps_it_and_so_is_refused() {
+        let odd: [(&str, &str, &[i64]); 5] = [
+            ("contrastive_weights.log_vars", "uncertainty.contrastive", &[3]),
+            ("encoder.gph_emb.layer_stack.0.w", "graph.layer0.weight", &[4]),
+            ("encoder.gph_emb.layer_stack.0.a_src_dst", "graph.layer0.attention", &[4, 3]),
+            ("encoder.joint.weight", "fusion.weight", &[]),
+            ("encoder.joint.weight", "fusion.weight", &[7, 2]),
+        ];
+        for (published, ours, shape) in odd {
+            assert_eq!(renamed(&[(published, shape)]).unwrap()[ours].size(), shape);
+        }
+    }
+
+    #[test]
+    fn experts_of_odd_shapes_are_told_or_left_to_be_refused() {
+        let names = ["encoder.img_fc.experts.0.lin.weight", "encoder.img_fc.experts.1.lin.weight"];
+        let of = |shapes: [&[i64]; 2]| renamed(&[(names[0], shapes[0]), (names[1], shapes[1])]);
+        let sizes = |shapes| of(shapes).unwrap()["experts.image.weight"].size();
+        assert_eq!(sizes([&[2, 3], &[2, 3]]), [4, 3]);
+        assert_eq!([sizes([&[], &[]]), sizes([&[3], &[3]]), sizes([&[2, 0], &[2, 0]])], [vec![2], vec![6], vec![4, 0]]);
+        // Without biases there are no shifts, which are then found to be missing.
+        assert!(!of([&[2, 3], &[2, 3]]).unwrap().contains_key("experts.image.shift"));
+        let error = of([&[2, 3], &[2, 4]]).unwrap_err();
+        assert!(matches!(&error, ParametersError::Shape { name, found, expected, .. }
+            if name == names[1] && found == &[2, 4] && expected == &[2, 3]));
     }
 }

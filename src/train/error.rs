@@ -28,9 +28,17 @@ pub enum TrainError {
     /// The metrics log.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The parameters of a checkpoint.
+    /// The parameters of a checkpoint, or those to start from.
     #[error(transparent)]
     Parameters(#[from] ParametersError),
+    /// The file to start from cannot be read.
+    #[error("cannot read parameters from {path}: {source}; it must be a safetensors file", path = path.display())]
+    Initial {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: tch::TchError,
+    },
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -150,13 +158,14 @@ impl Fault for TrainError {
             Self::Inputs(error) => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Metrics(error) => error.kind(),
-            Self::Parameters(error) => error.kind(),
             Self::Device(error) => error.kind(),
             Self::Exists { .. } | Self::Busy { .. } | Self::OtherConfiguration { .. } => Kind::Configuration,
-            Self::NotARun { .. } | Self::NoModel { .. } | Self::Read { .. } => Kind::Input,
-            Self::OtherStore { .. } | Self::OtherFile { .. } | Self::Damaged { .. } | Self::Diverged { .. } => {
-                Kind::Data
-            }
+            Self::NotARun { .. } | Self::NoModel { .. } | Self::Read { .. } | Self::Initial { .. } => Kind::Input,
+            Self::Parameters(_)
+            | Self::OtherStore { .. }
+            | Self::OtherFile { .. }
+            | Self::Damaged { .. }
+            | Self::Diverged { .. } => Kind::Data,
             Self::Write { .. } => Kind::Output,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Tensor(_) => Kind::Device,

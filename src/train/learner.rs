@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::TrainError;
+use super::{TrainError, initial};
 use super::step::{EpochLosses, StepConfig, Trainer};
 use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
@@ -13,7 +13,7 @@ use crate::inputs::Inputs;
 use crate::inputs::links::Link;
 use crate::loss::similarity::lengths;
 use crate::modality::PerModality;
-use crate::model::{Humea, published};
+use crate::model::Humea;
 use crate::noise::Randomness;
 use crate::pipeline::Config;
 use crate::transfer;
@@ -70,7 +70,7 @@ impl Learner {
 
     /// Starts from the parameters of a file instead of drawn ones.
     pub(super) fn start_from(&mut self, path: &Path) -> Result<(), TrainError> {
-        let initial = published::read(path)?;
+        let initial = initial::read(path)?;
         self.trainer.forget();
         let Humea { parameters, estimator_parameters, .. } = &mut self.trainer.model;
         parameters.assign(&initial, path)?;

@@ -14,6 +14,7 @@ pub mod curriculum;
 mod error;
 #[cfg(test)]
 mod golden_tests;
+pub mod initial;
 mod learner;
 pub mod predict;
 pub mod protocol;
@@ -48,7 +49,7 @@ pub struct TrainConfig {
     /// Learning rate of `AdamW`.
     #[serde(deserialize_with = "bounds::above_zero")]
     pub lr: f64,
-    /// A safetensors file of parameters to start from, ours or published ([`crate::model::published::read`]); empty to draw
+    /// A safetensors file of parameters to start from, ours or published ([`initial::read`]); empty to draw
     /// them.
     pub initial: PathBuf,
     /// Weight decay of `AdamW`.

@@ -15,10 +15,9 @@ use super::checkpoint::Checkpoint;
 use super::predict::{Wish, predict};
 use super::run::{Reopened, Summary, train};
 use super::run_folder::{self, Existing, RunFolder};
-use super::{TrainError, protocol::Protocol};
+use super::{TrainError, initial, protocol::Protocol};
 use crate::align::{Decoding, Wanted};
-use crate::model::parameters::{self, ParametersError};
-use crate::model::published;
+use crate::model::parameters::ParametersError;
 use crate::pipeline::{Config, Layers, stages};
 use crate::report::Line;
 
@@ -222,9 +221,10 @@ fn a_run_starts_from_the_parameters_it_is_given() {
         .tensors
         .iter()
         .filter_map(|(name, tensor)| Some((name.strip_prefix("model/").or(name.strip_prefix("estimators/"))?, tensor)))
+        .map(|(name, tensor)| (name, tensor.detach()))
         .collect();
     let initial = place.path().join("initial.safetensors");
-    parameters::write(ours, &initial).unwrap();
+    tch::Tensor::write_safetensors(&ours, &initial).unwrap();
     // Another seed, and steps too small to be seen: what is left is the start.
     let given = format!("train.initial={}", initial.display());
     let still = ["run.seed=9", "train.lr=1e-30", "train.weight_decay=0", &given];
@@ -243,7 +243,9 @@ fn a_run_starts_from_the_parameters_it_is_given() {
 #[test]
 fn published_parameters_are_known_by_their_names() {
     let path = crate::golden::folder().join("trajectory/initial_parameters.safetensors");
-    assert!(published::read(&path).unwrap().contains_key("graph.embedding"));
+    assert!(initial::read(&path).unwrap().contains_key("graph.embedding"));
+    let error = initial::read(Path::new("no/such.safetensors")).unwrap_err();
+    assert!(matches!(error, TrainError::Initial { .. }), "{error}");
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! Parameters to start from, out of a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::Tensor;
+
+use super::TrainError;
+use crate::model::published;
+
+/// Reads a safetensors file of parameters, under our names (`graph.embedding`, `experts.image.weight`…, as
+/// [`crate::model::parameters::Parameters::iter`] lists them) or under the published ones (`encoder.entity_emb.weight`…).
+///
+/// # Errors
+/// If it is no such file, or holds a published state of odd shape.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    let unreadable = |source| TrainError::Initial { path: path.to_owned(), source };
+    let found: BTreeMap<_, _> = Tensor::read_safetensors(path).map_err(unreadable)?.into_iter().collect();
+    Ok(if found.contains_key(published::EMBEDDING) { published::rename(&found, path)? } else { found })
+}
