@@ -36,10 +36,12 @@ pub(super) fn small() -> f64 {
 }
 
 impl BertConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self, first_position: i64) -> Result<(), ConfigError> {
         let positions = self.position_embedding_type.as_deref().unwrap_or("absolute");
         let expected = "only \"absolute\" positions are known";
         require(positions == "absolute", "position_embedding_type", &format!("{positions:?}"), expected)?;
+        let (found, expected) = (self.max_position_embeddings, "the first token has none; RoBERTa's is pad_token_id + 1");
+        require(found > first_position, "max_position_embeddings", &found, expected)?;
         check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)
     }
@@ -75,7 +77,7 @@ impl Bert {
     /// The same with the first token at another position.
     pub(super) fn with_positions(config: &ModelConfig, at: &Scope<'_>, first: i64) -> Result<Self, BuildError> {
         let config: BertConfig = config.parse()?;
-        config.check()?;
+        config.check(first)?;
         let rows = TableSizes {
             words: config.vocab_size,
             positions: config.max_position_embeddings,
@@ -103,8 +105,12 @@ impl Encoder for Bert {
         self.config.hidden_size as usize
     }
 
+    fn words(&self) -> usize {
+        self.config.vocab_size as usize
+    }
+
     fn longest(&self) -> Option<usize> {
-        Some((self.config.max_position_embeddings - self.first_position).max(1) as usize)
+        Some((self.config.max_position_embeddings - self.first_position) as usize)
     }
 
     fn forward(&self, batch: &Batch, blocks: usize) -> Tensor {

@@ -94,6 +94,10 @@ impl Encoder for ChatGlm2 {
         self.config.hidden_size as usize
     }
 
+    fn words(&self) -> usize {
+        self.config.padded_vocab_size as usize
+    }
+
     fn longest(&self) -> Option<usize> {
         Some(self.config.seq_length as usize)
     }

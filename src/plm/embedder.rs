@@ -164,7 +164,11 @@ pub trait Worker: Send {
 #[derive(Debug)]
 enum Tokens {
     Hashing,
-    Model(Box<Tokeniser>),
+    Model {
+        tokeniser: Box<Tokeniser>,
+        /// Rows of the model's table of token embeddings.
+        words: usize,
+    },
 }
 
 /// Turns texts into vectors.
@@ -225,7 +229,7 @@ impl Embedder {
         let first = encoder(&config, &weights)?;
         let max_length = layout.max_length(options.max_length, first.longest())?;
         tokens.cut_at(max_length)?;
-        let (width, blocks) = (first.width(), layer(options.layer, first.blocks())?);
+        let (words, width, blocks) = (first.words(), first.width(), layer(options.layer, first.blocks())?);
         let pooling = options.pooling.or(layout.pooling).unwrap_or_else(|| usual_pooling(config.architecture));
         let normalize = options.normalize.unwrap_or(layout.normalize);
         let task = Task { blocks, pooling, normalize, device };
@@ -244,7 +248,7 @@ impl Embedder {
             ("layer", blocks.into()),
         ];
         Ok(Self {
-            tokens: Tokens::Model(Box::new(tokens)),
+            tokens: Tokens::Model { tokeniser: Box::new(tokens), words },
             workers: encoders.into_iter().map(worker).collect(),
             width,
             batch_tokens: options.batch_tokens.unwrap_or(budget),
@@ -275,11 +279,11 @@ impl Embedder {
         &self.provenance
     }
 
-    /// The token ids of each text.
+    /// The token ids of each text, all of which the model knows.
     pub fn tokenise(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, TokenizerError> {
         match &self.tokens {
             Tokens::Hashing => Ok(texts.iter().map(|text| hashing::features(text)).collect()),
-            Tokens::Model(tokeniser) => tokeniser.encode(texts),
+            Tokens::Model { tokeniser, words } => tokeniser.encode_below(*words, texts),
         }
     }
 

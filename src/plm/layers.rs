@@ -28,6 +28,8 @@ pub trait Encoder: std::fmt::Debug + Send {
     fn blocks(&self) -> usize;
     /// Floats per token.
     fn width(&self) -> usize;
+    /// Rows of the table of token embeddings: the ids below it are known.
+    fn words(&self) -> usize;
     /// The most tokens a text may have, if positions are limited.
     fn longest(&self) -> Option<usize>;
     /// The hidden states `[B, T, width]` after the first `blocks` blocks (0: the embeddings); after all of them

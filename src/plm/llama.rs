@@ -112,6 +112,10 @@ impl Encoder for Llama {
         self.config.hidden_size as usize
     }
 
+    fn words(&self) -> usize {
+        self.config.vocab_size as usize
+    }
+
     fn longest(&self) -> Option<usize> {
         Some(self.config.max_position_embeddings as usize)
     }

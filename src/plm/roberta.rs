@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use super::bert::Bert;
-use super::config::ModelConfig;
+use super::config::{ModelConfig, require};
 use super::layers::{Batch, BuildError, Encoder};
 use super::weights::Weights;
 
@@ -24,9 +24,11 @@ impl Roberta {
     /// A token's position is `pad_token_id` + the number of tokens up to and including it, so the first one stands at
     /// `pad_token_id + 1` and a table of 514 positions holds texts of 512 tokens.
     pub fn new(config: &ModelConfig, weights: &Weights) -> Result<Self, BuildError> {
-        let padding: Padding = config.parse()?;
+        let padding = config.parse::<Padding>()?.pad_token_id.unwrap_or(1);
+        let first = padding.saturating_add(1);
+        require(first >= 0, "pad_token_id", &padding, "it must not be below -1, since positions begin after it")?;
         let at = weights.below(&["", "roberta."], "embeddings.word_embeddings.weight");
-        Ok(Self(Bert::with_positions(config, &at, padding.pad_token_id.unwrap_or(1) + 1)?))
+        Ok(Self(Bert::with_positions(config, &at, first)?))
     }
 }
 
@@ -37,6 +39,10 @@ impl Encoder for Roberta {
 
     fn width(&self) -> usize {
         self.0.width()
+    }
+
+    fn words(&self) -> usize {
+        self.0.words()
     }
 
     fn longest(&self) -> Option<usize> {

@@ -143,6 +143,10 @@ impl Encoder for T5 {
         self.config.d_model as usize
     }
 
+    fn words(&self) -> usize {
+        self.config.vocab_size as usize
+    }
+
     fn longest(&self) -> Option<usize> {
         None
     }

@@ -50,6 +50,21 @@ pub enum TokenizerError {
         /// The tokens added to every text.
         special: usize,
     },
+    /// A token that the model has no embedding for.
+    #[error(
+        "the tokenizer gives {text:?} the token id {id}, but of its {tokens} tokens the model knows the first {words} only; \
+         they are not of one model: check tokenizer and config.json"
+    )]
+    Beyond {
+        /// The beginning of the text.
+        text: String,
+        /// The token.
+        id: u32,
+        /// The tokens of the tokenizer.
+        tokens: usize,
+        /// The tokens of the model.
+        words: usize,
+    },
     /// A text cannot be tokenised.
     #[error("cannot tokenise {text:?}: {reason}")]
     Text {
@@ -66,7 +81,7 @@ impl Fault for TokenizerError {
             Self::Hub(error) => error.kind(),
             Self::Config(error) => error.kind(),
             Self::None(_) | Self::Read { .. } => Kind::Input,
-            Self::Format { .. } | Self::Text { .. } => Kind::Data,
+            Self::Format { .. } | Self::Beyond { .. } | Self::Text { .. } => Kind::Data,
             Self::TooShort { .. } => Kind::Configuration,
         }
     }
@@ -146,6 +161,23 @@ impl Tokeniser {
         }
         Ok(ids)
     }
+
+    /// The same for a model that knows so many tokens.
+    pub fn encode_below(&self, words: usize, texts: &[&str]) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        let ids = self.encode(texts)?;
+        for (text, ids) in texts.iter().zip(&ids) {
+            if let Some(&id) = ids.iter().find(|id| **id as usize >= words) {
+                let tokens = self.inner.get_vocab_size(true);
+                return Err(TokenizerError::Beyond { text: beginning(text), id, tokens, words });
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// What of a text is shown in messages.
+fn beginning(text: &str) -> String {
+    text.chars().take(60).collect()
 }
 
 fn format_error(path: &Path, error: &dyn std::fmt::Display) -> TokenizerError {
@@ -153,7 +185,7 @@ fn format_error(path: &Path, error: &dyn std::fmt::Display) -> TokenizerError {
 }
 
 fn text_error(texts: &[&str], error: &dyn std::fmt::Display) -> TokenizerError {
-    let text = texts.first().map_or_else(String::new, |text| text.chars().take(60).collect());
+    let text = texts.first().map_or_else(String::new, |text| beginning(text));
     TokenizerError::Text { text, reason: error.to_string() }
 }
 

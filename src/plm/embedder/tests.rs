@@ -133,3 +133,36 @@ fn a_text_that_cannot_be_tokenised_is_named() {
     assert!(matches!(embedder.tokenise(&["unheard"]), Err(TokenizerError::Text { text, .. }) if text == "unheard"));
     assert!(matches!(vectors_of(&mut embedder, &["unheard"]), Err(RunError::Tokenizer(_))));
 }
+
+#[test]
+fn a_token_that_the_model_does_not_know_is_named_with_both_sizes() {
+    let folder = model();
+    let path = folder.path().join("tokenizer.json");
+    let mut tokens: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let words = read_json::<Value>(&folder.path().join("config.json")).unwrap()["vocab_size"].as_u64().unwrap() as usize;
+    let content = "unheardof";
+    let added = serde_json::json!({"id": words, "content": content, "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": false});
+    tokens["added_tokens"].as_array_mut().unwrap().push(added);
+    fs::write(&path, tokens.to_string()).unwrap();
+    let embedder = load(folder.path(), Options::default()).unwrap();
+    let error = embedder.tokenise(&["a", content]).unwrap_err();
+    assert!(matches!(&error, TokenizerError::Beyond { text, id, tokens, words: known }
+        if text == content && *id as usize == words && *tokens == words + 1 && *known == words), "{error}");
+    assert_eq!(error.kind(), FaultKind::Data);
+}
+
+#[test]
+fn a_roberta_whose_positions_begin_beyond_its_table_is_refused() {
+    for padding in [i64::MAX, 1000, -2] {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["model.safetensors", "tokenizer.json"] {
+            fs::copy(fixture("roberta").join(file), folder.path().join(file)).unwrap();
+        }
+        let mut config: Value = read_json(&fixture("roberta").join("config.json")).unwrap();
+        config["pad_token_id"] = padding.into();
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let error = load(folder.path(), Options::default()).unwrap_err();
+        assert!(matches!(error, EmbedderError::Config(ConfigError::Unsupported { .. })), "{padding}: {error}");
+    }
+}
