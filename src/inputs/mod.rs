@@ -20,6 +20,7 @@ mod vectors;
 
 use data_process::event::{Event, Observer};
 use data_process::store::{Store, Structure};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind};
 
@@ -34,7 +35,8 @@ use crate::model::features::{Features, ModelInputs};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputsConfig {
-    /// The modalities to use; one the store lacks is left out and said so.
+    /// The modalities to use; one the store lacks is left out and said so. The graph is in every model.
+    #[serde(deserialize_with = "with_the_graph")]
     pub modalities: Vec<Modality>,
     /// Columns of the bag of relations: the so many most frequent.
     #[serde(deserialize_with = "columns")]
@@ -46,6 +48,16 @@ pub struct InputsConfig {
     pub pad_bags: bool,
     /// What becomes of an entity without a vector.
     pub missing: Missing,
+}
+
+fn with_the_graph<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Modality>, D::Error> {
+    let modalities = Vec::<Modality>::deserialize(from)?;
+    if modalities.contains(&Modality::Graph) {
+        return Ok(modalities);
+    }
+    let names: Vec<&str> = modalities.iter().map(|modality| modality.name()).collect();
+    let expected = "must name `graph`, which is in every model; model.ablated = [\"graph\"] puts zeros in its place";
+    Err(D::Error::custom(format!("{expected}; {names:?} does not")))
 }
 
 fn columns<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {

@@ -393,6 +393,11 @@ mod tests {
         let text = error_of("[train.curriculum]\npairs = [5, 4]\n");
         assert!(text.contains("`train.curriculum`") && text.contains("`pairs`") && text.contains("2 for 5"), "{text}");
         assert!(!text.contains("defaults.toml"), "{text}");
+        for modalities in ["", "\"image\", \"relation\""] {
+            let text = error_of(&format!("[inputs]\nmodalities = [{modalities}]\n"));
+            assert!(text.contains("`inputs.modalities`") && text.contains(modalities), "{text}");
+            assert!(text.contains("model.ablated"), "{text}");
+        }
         let unnamed = Layers::defaults().unwrap().config().unwrap().store().unwrap_err().to_string();
         assert!(unnamed.contains("`data.store`") && unnamed.contains("--store"), "{unnamed}");
     }
