@@ -40,6 +40,14 @@ pub enum PixelError {
     /// The file is damaged or of a format that is not read.
     #[error("cannot be decoded: {0}")]
     Decode(#[from] image::ImageError),
+    /// The image has no pixels.
+    #[error("{width} × {height} pixels: there is nothing in it")]
+    Empty {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
     /// The image has more pixels than anyone needs.
     #[error("{width} × {height} pixels are more than the {MOST_PIXELS} that are decoded")]
     TooLarge {
@@ -57,15 +65,12 @@ pub enum PixelError {
 /// dropped, grey, palette and CMYK become RGB.
 ///
 /// # Errors
-/// If the file is damaged, of an unknown format, or far too large.
+/// If the file is damaged, of an unknown format, empty, or far too large.
 pub fn read(path: &Path) -> Result<Vec<f32>, PixelError> {
     let file = BufReader::new(File::open(path)?);
     let mut decoder = ImageReader::new(file).with_guessed_format()?.into_decoder()?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 || pixels > MOST_PIXELS {
-        return Err(PixelError::TooLarge { width, height });
-    }
+    let pixels = pixels(width, height)?;
     let _one_at_a_time = (pixels > LARGE_PIXELS).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
     let mut limits = Limits::no_limits();
     // 16-bit RGBA is the widest pixel there is; decoders need about as much again.
@@ -73,6 +78,15 @@ pub fn read(path: &Path) -> Result<Vec<f32>, PixelError> {
     decoder.set_limits(limits)?;
     let image = DynamicImage::from_decoder(decoder)?.into_rgb8();
     Ok(normalised(&middle(width, height, image.into_raw())?))
+}
+
+/// How many pixels there are, of an image that is decoded.
+fn pixels(width: u32, height: u32) -> Result<u64, PixelError> {
+    match u64::from(width) * u64::from(height) {
+        0 => Err(PixelError::Empty { width, height }),
+        pixels if pixels > MOST_PIXELS => Err(PixelError::TooLarge { width, height }),
+        pixels => Ok(pixels),
+    }
 }
 
 /// The middle 224 × 224 RGB pixels of an image whose shorter side is brought to 256.
@@ -216,6 +230,7 @@ mod tests {
         assert!(matches!(read(Path::new("/no/such.png")), Err(PixelError::Read(_))));
         assert!(matches!(read(&fixture("make.py")), Err(PixelError::Decode(_))));
         assert!(matches!(middle(2, 2, vec![0; 11]), Err(PixelError::Resize(_))));
+        assert!(matches!(pixels(0, 7), Err(PixelError::Empty { width: 0, height: 7 })));
     }
 
     #[test]
