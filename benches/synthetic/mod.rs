@@ -36,10 +36,9 @@ fn dense(entities: i64, width: i64) -> Features {
     Features::Dense(DenseFeatures {
         width,
         present,
-        rows: Tensor::arange(entities, INDEX),
         scale,
-        imputed_rows: Tensor::zeros([0], INDEX),
         imputed: Tensor::zeros([0, width], FLOAT),
+        slots: Tensor::arange(entities, INDEX),
         mask: None,
     })
 }

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{InputsError, Missing, mapped};
 use crate::modality::Modality;
-use crate::model::features::DenseFeatures;
+use crate::model::features::{self, DenseFeatures};
 use crate::transfer;
 
 /// Rows looked at together: two megabytes of the widest, so that every pass over them finds them in the cache.
@@ -42,13 +42,12 @@ pub(super) fn dense(
         Some(columns) => imputed(&columns.mean(), &columns.deviation(), absent.len(), fill),
         None => Tensor::zeros([0, width as i64], (Kind::Float, Device::Cpu)),
     };
-    let imputed_rows = if draw { absent.clone() } else { Vec::new() };
+    let drawn = if draw { absent.as_slice() } else { &[] };
     Ok(DenseFeatures {
         width: width as i64,
         scale: transfer::send(&lengths.clamp_min(1e-12).reciprocal(), device),
         mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities, device)),
-        rows: ids(&rows, device),
-        imputed_rows: transfer::slice(&imputed_rows, device),
+        slots: features::slots(&ids(&rows, device), &transfer::slice(drawn, device), entities as i64),
         imputed: transfer::rows(&imputed, kind, device),
         present: transfer::rows(&present, kind, device),
     })

@@ -68,9 +68,9 @@ impl Rows {
     }
 
     /// The entities `ids` `[n]` (int64), in that order. Rows are copied only if they are less than half of all.
-    pub fn select(features: &Features, ids: &Tensor, entities: i64) -> Self {
+    pub fn select(features: &Features, ids: &Tensor) -> Self {
         match features {
-            Features::Dense(dense) => select_dense(dense, ids, entities),
+            Features::Dense(dense) => select_dense(dense, ids),
             Features::Bag(bag) => {
                 let (offsets, picked) = gather_runs(&bag.offsets, ids);
                 let columns = bag.columns.index_select(0, &picked);
@@ -153,25 +153,17 @@ fn pull_dense(matrix: &Factor, gradient: &Tensor) -> Tensor {
 fn dense_parts(dense: &DenseFeatures) -> Vec<Part> {
     let scale = Some(dense.scale.unsqueeze(1));
     let mut parts = vec![Part::Dense(Factor::in_place(&dense.present), scale)];
-    if dense.imputed_rows.size()[0] > 0 {
+    if dense.imputed.size()[0] > 0 {
         parts.push(Part::Dense(Factor::in_place(&dense.imputed), None));
     }
     parts
 }
 
-/// Where each entity's row is in [`dense_parts`] followed by one row of zeros: `[N]`.
-fn dense_slots(dense: &DenseFeatures, entities: i64) -> Tensor {
-    let (present, imputed) = (dense.rows.size()[0], dense.imputed_rows.size()[0]);
-    let options = (Kind::Int64, dense.rows.device());
-    Tensor::full([entities], present + imputed, options)
-        .index_copy(0, &dense.rows, &Tensor::arange(present, options))
-        .index_copy(0, &dense.imputed_rows, &Tensor::arange_start(present, present + imputed, options))
-}
-
-fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
-    let slots = dense_slots(dense, entities).index_select(0, ids);
+fn select_dense(dense: &DenseFeatures, ids: &Tensor) -> Rows {
+    let slots = dense.slots.index_select(0, ids);
     let mask = dense.mask.as_ref().map(|mask| mask.index_select(0, ids).unsqueeze(1));
-    if ids.size()[0] * 2 >= entities {
+    if ids.size()[0] * 2 >= dense.slots.size()[0] {
+        // An entity without a row has its slot behind the last one.
         let mut parts = dense_parts(dense);
         parts.push(Part::Nothing(1));
         return Rows { parts, order: Some(slots), mask };
@@ -182,7 +174,7 @@ fn select_dense(dense: &DenseFeatures, ids: &Tensor, entities: i64) -> Rows {
 /// The rows of `slots` `[n]`, normalised, as one `[n, d]`.
 fn gathered(dense: &DenseFeatures, slots: &Tensor) -> Tensor {
     let mut all = Tensor::zeros([slots.size()[0], dense.width], (dense.present.kind(), slots.device()));
-    let (present, imputed) = (dense.rows.size()[0], dense.imputed_rows.size()[0]);
+    let (present, imputed) = (dense.present.size()[0], dense.imputed.size()[0]);
     let among = |first: i64, end: i64| slots.ge(first).logical_and(&slots.lt(end)).nonzero().squeeze_dim(1);
     let at = among(0, present);
     let from = slots.index_select(0, &at);

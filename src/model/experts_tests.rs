@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::golden::{Figures, against_cotangent};
+use crate::model::features::slots;
 use crate::model::published;
 
 const CONFIG: ExpertsConfig = ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 };
@@ -77,10 +78,9 @@ fn dense() -> DenseFeatures {
     DenseFeatures {
         width: 2,
         present: f(&[3.0, 4.0, 0.0, 2.0, 1.0, 0.0, 0.0, 5.0]).view([4, 2]),
-        rows: Tensor::from_slice(&[0_i64, 2, 3, 5]),
         scale: f(&[0.2, 0.5, 1.0, 0.2]),
-        imputed_rows: Tensor::from_slice(&[1_i64]),
         imputed: f(&[0.6, 0.8]).view([1, 2]),
+        slots: slots(&Tensor::from_slice(&[0_i64, 2, 3, 5]), &Tensor::from_slice(&[1_i64]), 6),
         mask: None,
     }
 }
@@ -93,7 +93,7 @@ fn selected_rows_are_the_normalised_rows_of_the_entities_asked_for() {
     // Two entities are gathered; four are computed with all the others.
     for ids in [vec![4_i64, 1], vec![5, 0], vec![5, 4, 1, 0], vec![0, 1, 2, 3, 4, 5]] {
         let ids = Tensor::from_slice(&ids);
-        let found = Rows::select(&features, &ids, 6).times(&identity);
+        let found = Rows::select(&features, &ids).times(&identity);
         let expected = every.index_select(0, &ids);
         assert!((found - expected).abs().max().double_value(&[]) < 1e-6);
     }
@@ -139,7 +139,7 @@ fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
     let ids = Tensor::from_slice(&[2_i64, 0, 2, 1]);
     let start = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([4, 3]);
     let (sparse_weight, dense_weight) = (start.copy().set_requires_grad(true), start.copy().set_requires_grad(true));
-    let sparse = Rows::select(&Features::Bag(bag), &ids, 3).times(&sparse_weight);
+    let sparse = Rows::select(&Features::Bag(bag), &ids).times(&sparse_weight);
     let expected = dense.index_select(0, &ids).mm(&dense_weight.tr());
     assert_eq!(sparse, expected);
     sparse.square().sum(Kind::Float).backward();
@@ -149,7 +149,7 @@ fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
 
 /// An entity with a vector, asked for twice, one without, and one with an imputed vector.
 fn shared_rows() -> Rows {
-    Rows::select(&Features::Dense(dense()), &Tensor::from_slice(&[5_i64, 4, 1, 5]), 6)
+    Rows::select(&Features::Dense(dense()), &Tensor::from_slice(&[5_i64, 4, 1, 5]))
 }
 
 /// `shared_rows` multiplied out, as one dense part.

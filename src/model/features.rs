@@ -1,6 +1,6 @@
 //! What the model reads: the constant inputs of each modality as tensors. Built by `inputs`, never recomputed.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::modality::PerModality;
 
@@ -14,24 +14,31 @@ pub struct Adjacency {
     pub targets: Tensor,
 }
 
-/// A vector modality. Row `i` of `present` belongs to entity `rows[i]`; the model reads `present[i] · scale[i]`, so a
-/// mapped column is normalised without being copied.
+/// A vector modality. The model reads `present[i] · scale[i]`, so a mapped column is normalised without being copied.
 #[derive(Debug)]
 pub struct DenseFeatures {
     /// Floats per vector, d.
     pub width: i64,
     /// `[P, d]`, float32 as in the store, or bfloat16; the experts multiply in the same kind.
     pub present: Tensor,
-    /// `[P]`, int64, ascending entity ids.
-    pub rows: Tensor,
     /// `[P]`, float32, 1/‖row‖.
     pub scale: Tensor,
-    /// `[M]`, int64, the entities without a vector that are given an imputed one; empty if missing ones are masked.
-    pub imputed_rows: Tensor,
-    /// `[M, d]`, of the same kind, unit length.
+    /// `[M, d]`, of the same kind, unit length; empty if entities without a vector are masked.
     pub imputed: Tensor,
+    /// `[N]`, int64, of [`slots`]: each entity's row in `present` followed by `imputed`.
+    pub slots: Tensor,
     /// `[N]`, float32, 1 where the entity takes part in this modality, 0 where it is masked out.
     pub mask: Option<Tensor>,
+}
+
+/// Where each of N entities' row is, given the entities `[P]` that have a vector and those `[M]` that are given one, both int64, in
+/// the order of their rows: `[N]`, P + M for the others.
+pub fn slots(present: &Tensor, imputed: &Tensor, entities: i64) -> Tensor {
+    let options = (Kind::Int64, present.device());
+    let (first, end) = (present.size()[0], present.size()[0] + imputed.size()[0]);
+    Tensor::full([entities], end, options)
+        .index_copy(0, present, &Tensor::arange(first, options))
+        .index_copy(0, imputed, &Tensor::arange_start(first, end, options))
 }
 
 /// A bag modality in compressed sparse rows over all N entities.

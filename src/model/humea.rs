@@ -129,7 +129,7 @@ impl Humea {
 
     /// The features of the entities `ids` `[n]` in each modality with experts, ready to be multiplied.
     pub fn select(&self, ids: &Tensor) -> PerModality<Option<Rows>> {
-        PerModality::from_fn(|m| Some(Rows::select(self.inputs.features[m].as_ref()?, ids, self.inputs.entities)))
+        PerModality::from_fn(|m| Some(Rows::select(self.inputs.features[m].as_ref()?, ids)))
     }
 
     /// The features of all entities in each modality with experts.

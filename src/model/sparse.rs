@@ -1,5 +1,7 @@
 //! Products of sparse matrices in compressed rows with dense ones.
 
+use std::cell::OnceCell;
+
 use tch::{Kind, Tensor};
 
 /// A sparse matrix `[n, d]` times `dense` `[d, k]`, differentiable in `dense`: row `i` of the result is the sum of
@@ -10,11 +12,12 @@ pub(super) fn product(offsets: &Tensor, columns: &Tensor, values: &Tensor, dense
     Tensor::embedding_bag(&dense.contiguous(), columns, offsets, false, SUM, false, Some(values), true).0
 }
 
-/// A constant sparse matrix `[n, d]`, kept by row and by column.
+/// A constant sparse matrix `[n, d]`, kept by row, and by column from the first product of its transpose on.
 #[derive(Debug)]
 pub(super) struct Sparse {
+    width: i64,
     by_row: Compressed,
-    by_column: Compressed,
+    by_column: OnceCell<Compressed>,
 }
 
 /// Offsets `[n + 1]`, columns and values `[nnz]`.
@@ -28,8 +31,7 @@ struct Compressed {
 impl Sparse {
     /// From compressed rows: offsets `[n + 1]` and columns `[nnz]` (int64), values `[nnz]` (float32); `width` is d.
     pub(super) fn new(offsets: Tensor, columns: Tensor, values: Tensor, width: i64) -> Self {
-        let by_row = Compressed { offsets, columns, values };
-        Self { by_column: by_row.transposed(width), by_row }
+        Self { width, by_row: Compressed { offsets, columns, values }, by_column: OnceCell::new() }
     }
 
     /// n.
@@ -44,7 +46,7 @@ impl Sparse {
 
     /// The transpose times `dense` `[n, k]`: `[d, k]`.
     pub(super) fn transposed_times(&self, dense: &Tensor) -> Tensor {
-        self.by_column.times(dense)
+        self.by_column.get_or_init(|| self.by_row.transposed(self.width)).times(dense)
     }
 }
 
@@ -89,6 +91,7 @@ mod tests {
         let product = matrix.times(&right);
         assert_eq!(matrix.rows(), 3);
         assert_eq!(product, dense.mm(&right));
+        assert!(matrix.by_column.get().is_none(), "a forward pass needs no transpose");
         let left = Tensor::arange(6, (Kind::Float, tch::Device::Cpu)).view([3, 2]);
         assert_eq!(matrix.transposed_times(&left), dense.tr().mm(&left));
         (product * &left).sum(Kind::Float).backward();

@@ -183,15 +183,13 @@ impl Recording {
 
 fn dense(matrix: &Tensor) -> Features {
     let [rows, width] = matrix.size2().map(|(rows, width)| [rows, width]).unwrap();
-    let none = Tensor::zeros([0], (Kind::Int64, Device::Cpu));
     let norms = matrix.norm_scalaropt_dim(2, [1_i64].as_slice(), false);
     Features::Dense(DenseFeatures {
         width,
         present: matrix.shallow_clone(),
-        rows: Tensor::arange(rows, (Kind::Int64, Device::Cpu)),
         scale: norms.reciprocal(),
-        imputed_rows: none,
         imputed: Tensor::zeros([0, width], (Kind::Float, Device::Cpu)),
+        slots: Tensor::arange(rows, (Kind::Int64, Device::Cpu)),
         mask: None,
     })
 }
