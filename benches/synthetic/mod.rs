@@ -65,7 +65,7 @@ pub(crate) fn inputs(entities: i64) -> ModelInputs {
         Modality::RelationText | Modality::AttributeText => Some(dense(entities, 768)),
         Modality::Relation | Modality::Attribute => Some(bag(entities)),
     });
-    ModelInputs { entities, left: entities / 2, adjacency: adjacency(entities), features }
+    ModelInputs { entities, adjacency: adjacency(entities), features }
 }
 
 /// The configuration every run starts from.

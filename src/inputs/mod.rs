@@ -74,16 +74,7 @@ pub enum Missing {
     Mask,
 }
 
-/// What the model reads, and what had to be left out.
-#[derive(Debug)]
-pub struct Inputs {
-    /// The tensors.
-    pub model: ModelInputs,
-    /// Modalities that were asked for and that the store does not hold.
-    pub absent: Vec<Modality>,
-}
-
-/// Builds the tensors of a store on a device, its vectors in the given kind.
+/// Builds the tensors of a store on a device, its vectors in the given kind; modalities that the store does not hold are left out.
 ///
 /// # Errors
 /// If a column cannot be read, or holds a number that is not finite.
@@ -94,7 +85,7 @@ pub fn prepare(
     seed: u64,
     options: (Kind, Device),
     observer: &dyn Observer,
-) -> Result<Inputs, InputsError> {
+) -> Result<ModelInputs, InputsError> {
     let mut features = PerModality::from_fn(|_| None);
     let mut absent = Vec::new();
     for modality in Modality::WITH_EXPERTS.into_iter().filter(|m| config.modalities.contains(m)) {
@@ -109,8 +100,7 @@ pub fn prepare(
         observer.on(Event::Note(&format!("the store holds no {names}: left out of the fusion")));
     }
     let adjacency = adjacency::of(structure, options.1);
-    let (entities, left) = (structure.entities as i64, structure.left as i64);
-    Ok(Inputs { model: ModelInputs { entities, left, adjacency, features }, absent })
+    Ok(ModelInputs { entities: structure.entities as i64, adjacency, features })
 }
 
 fn feature(

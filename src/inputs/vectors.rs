@@ -1,15 +1,12 @@
 //! A vector column as features: mapped, its rows' lengths measured in one pass, missing rows imputed or masked.
 
 use data_process::store::Vectors;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use super::{InputsError, Missing, mapped};
 use crate::modality::Modality;
 use crate::model::features::{self, DenseFeatures};
+use crate::noise::{self, Purpose, Randomness};
 use crate::transfer;
 
 /// Rows looked at together: two megabytes of the widest, so that every pass over them finds them in the cache.
@@ -39,8 +36,8 @@ pub(super) fn dense(
     let Survey { lengths, columns } = survey(&present, draw);
     finite(&lengths, &rows, fill.modality)?;
     let imputed = match columns {
-        Some(columns) => imputed(&columns.mean(), &columns.deviation(), absent.len(), fill),
-        None => Tensor::zeros([0, width as i64], (Kind::Float, Device::Cpu)),
+        Some(columns) => imputed(&columns.mean(), &columns.deviation(), absent.len(), fill, kind),
+        None => Tensor::zeros([0, width as i64], (kind, Device::Cpu)),
     };
     let drawn = if draw { absent.as_slice() } else { &[] };
     Ok(DenseFeatures {
@@ -125,25 +122,21 @@ fn finite(lengths: &Tensor, rows: &[u32], modality: Modality) -> Result<(), Inpu
     }
 }
 
-/// Rows drawn from N(mean, deviation) column by column, then brought to unit length.
-fn imputed(mean: &Tensor, deviation: &Tensor, rows: usize, fill: Fill) -> Tensor {
-    let width = mean.size()[0];
-    let mut generator = generator(fill.seed, fill.modality);
-    let noise: Vec<f32> =
-        (0..rows as i64 * width).map(|_| Distribution::<f32>::sample(&StandardNormal, &mut generator)).collect();
-    let noise = Tensor::from_slice(&noise).view([rows as i64, width]);
-    let drawn = noise * deviation.to_kind(Kind::Float) + mean.to_kind(Kind::Float);
-    let lengths = drawn.square().sum_dim_intlist([1_i64].as_slice(), true, Kind::Float).sqrt();
-    drawn / lengths.clamp_min(1e-12)
-}
-
-/// One generator for each modality, so that changing one does not disturb another's noise.
-fn generator(seed: u64, modality: Modality) -> ChaCha8Rng {
-    let mut hash = Sha256::new();
-    hash.update(seed.to_le_bytes());
-    hash.update(b"imputation of ");
-    hash.update(modality.name());
-    ChaCha8Rng::from_seed(hash.finalize().into())
+/// Rows drawn from N(mean, deviation) column by column, then brought to unit length, in a kind. A few at a time: there may be
+/// several gigabytes of them.
+fn imputed(mean: &Tensor, deviation: &Tensor, rows: usize, fill: Fill, kind: Kind) -> Tensor {
+    let [mean, deviation] = [mean, deviation].map(|numbers| numbers.to_kind(Kind::Float));
+    let mut stream = Randomness::Seeded(fill.seed).stream(Purpose::Imputation, Some(fill.modality), 0);
+    let all = Tensor::empty([rows as i64, mean.size()[0]], (kind, Device::Cpu));
+    for mut part in all.split(CHUNK, 0) {
+        let mut drawn = noise::normal(&mut stream, &part.size(), 1.0);
+        drawn *= &deviation;
+        drawn += &mean;
+        let lengths = drawn.square().sum_dim_intlist([1_i64].as_slice(), true, Kind::Float).sqrt();
+        drawn /= lengths.clamp_min(1e-12);
+        part.copy_(&drawn);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -165,13 +158,27 @@ mod tests {
     #[test]
     fn imputed_rows_have_unit_length_the_columns_distribution_and_their_own_seed() {
         let (mean, deviation) = (Tensor::from_slice(&[10.0_f64, 0.0]), Tensor::from_slice(&[0.0_f64, 0.0]));
-        let rows = imputed(&mean, &deviation, 3, FILL);
+        let rows = imputed(&mean, &deviation, 3, FILL, Kind::Float);
         assert_eq!(Vec::<f32>::try_from(rows.flatten(0, 1)).unwrap(), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
         let deviation = Tensor::from_slice(&[1.0_f64, 1.0]);
-        let again = |fill| imputed(&mean, &deviation, 4, fill);
+        let again = |fill| imputed(&mean, &deviation, 4, fill, Kind::Float);
         assert_eq!(again(FILL), again(FILL));
         assert_ne!(again(FILL), again(Fill { modality: Modality::RelationText, ..FILL }));
         assert_ne!(again(FILL), again(Fill { seed: 8, ..FILL }));
+    }
+
+    #[test]
+    fn imputed_rows_are_drawn_from_one_stream_whatever_is_drawn_at_a_time() {
+        let (rows, width) = (2 * CHUNK + 1, 5);
+        let mean = Tensor::arange(width, (Kind::Double, Device::Cpu)) * 0.3;
+        let deviation = &mean + 0.7;
+        let mut stream = Randomness::Seeded(FILL.seed).stream(Purpose::Imputation, Some(FILL.modality), 0);
+        let drawn = noise::normal(&mut stream, &[rows, width], 1.0) * deviation.to_kind(Kind::Float);
+        let drawn = drawn + mean.to_kind(Kind::Float);
+        let lengths = drawn.square().sum_dim_intlist([1_i64].as_slice(), true, Kind::Float).sqrt();
+        let whole = drawn / lengths;
+        assert_eq!(imputed(&mean, &deviation, rows as usize, FILL, Kind::Float), whole);
+        assert_eq!(imputed(&mean, &deviation, rows as usize, FILL, Kind::BFloat16), whole.to_kind(Kind::BFloat16));
     }
 
     #[test]

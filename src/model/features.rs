@@ -68,8 +68,6 @@ pub enum Features {
 pub struct ModelInputs {
     /// N, entities of both graphs.
     pub entities: i64,
-    /// Entities of the left graph; ids below this are left.
-    pub left: i64,
     /// The graph structure.
     pub adjacency: Adjacency,
     /// The features; `graph` is always `None` (it is learnt), an absent modality is `None` and left out of the fusion.

@@ -70,12 +70,7 @@ impl Recording {
             Modality::Attribute => Some(bag(&self.inputs.get("attribute_bag"), self.width("att_fc"))),
             other => Some(dense(&self.inputs.get(other.name()))),
         });
-        ModelInputs {
-            entities,
-            left: entities / 2, // nothing that is recorded reads it
-            adjacency,
-            features,
-        }
+        ModelInputs { entities, adjacency, features }
     }
 
     /// The published bags are padded with zero columns to the width of the weights.

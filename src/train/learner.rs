@@ -9,11 +9,11 @@ use super::{TrainError, initial};
 use super::step::{EpochLosses, StepConfig, Trainer};
 use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
-use crate::inputs::Inputs;
 use crate::inputs::links::Link;
 use crate::loss::similarity::lengths;
 use crate::modality::PerModality;
 use crate::model::Humea;
+use crate::model::features::ModelInputs;
 use crate::noise::Randomness;
 use crate::pipeline::Config;
 use crate::transfer;
@@ -61,9 +61,9 @@ pub(super) struct Learner {
 
 impl Learner {
     /// A freshly initialised model over the inputs.
-    pub(super) fn new(config: &Config, inputs: Inputs, evidence: Option<Evidence>, device: Device) -> Self {
+    pub(super) fn new(config: &Config, inputs: ModelInputs, evidence: Option<Evidence>, device: Device) -> Self {
         let randomness = Randomness::Seeded(config.run.seed);
-        let model = Humea::new(config.model.clone(), inputs.model, randomness, device);
+        let model = Humea::new(config.model.clone(), inputs, randomness, device);
         let trainer = Trainer::new(model, StepConfig::new(&config.loss, &config.train), randomness);
         Self { trainer, randomness, shuffle: config.train.shuffle_links, eval: config.evaluate, evidence, device }
     }

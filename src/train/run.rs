@@ -16,8 +16,9 @@ use super::session::Session;
 use crate::device::{self, DeviceError};
 use crate::eval::Directions;
 use crate::evidence::Evidence;
-use crate::inputs::{self, Inputs, Links, links};
+use crate::inputs::{self, Links, links};
 use crate::model::Precision;
+use crate::model::features::ModelInputs;
 use crate::pipeline::Config;
 use crate::report::{self, Page};
 
@@ -143,7 +144,7 @@ fn identity(store: &Store, config: &Config, device: Device) -> Result<Identity, 
 #[derive(Debug)]
 pub struct Material {
     /// The tensors.
-    pub inputs: Inputs,
+    pub inputs: ModelInputs,
     /// The links.
     pub links: Links,
     /// The decoded structure.
@@ -226,7 +227,7 @@ impl<'a> Model<'a> {
     /// The model of a run, its parameters still to be loaded.
     pub fn on(
         folder: &'a RunFolder,
-        inputs: Inputs,
+        inputs: ModelInputs,
         evidence: Option<Evidence>,
         config: &Config,
         device: Device,
