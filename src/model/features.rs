@@ -36,9 +36,11 @@ pub struct DenseFeatures {
 pub fn slots(present: &Tensor, imputed: &Tensor, entities: i64) -> Tensor {
     let options = (Kind::Int64, present.device());
     let (first, end) = (present.size()[0], present.size()[0] + imputed.size()[0]);
-    Tensor::full([entities], end, options)
-        .index_copy(0, present, &Tensor::arange(first, options))
-        .index_copy(0, imputed, &Tensor::arange_start(first, end, options))
+    Tensor::full([entities], end, options).index_copy(0, present, &Tensor::arange(first, options)).index_copy(
+        0,
+        imputed,
+        &Tensor::arange_start(first, end, options),
+    )
 }
 
 /// A bag modality in compressed sparse rows over all N entities.

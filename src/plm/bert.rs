@@ -40,7 +40,8 @@ impl BertConfig {
         let positions = self.position_embedding_type.as_deref().unwrap_or("absolute");
         let expected = "only \"absolute\" positions are known";
         require(positions == "absolute", "position_embedding_type", &format!("{positions:?}"), expected)?;
-        let (found, expected) = (self.max_position_embeddings, "the first token has none; RoBERTa's is pad_token_id + 1");
+        let (found, expected) =
+            (self.max_position_embeddings, "the first token has none; RoBERTa's is pad_token_id + 1");
         require(found > first_position, "max_position_embeddings", &found, expected)?;
         check_kinds(self.type_vocab_size)?;
         check_heads(self.hidden_size, self.num_attention_heads)

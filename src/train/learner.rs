@@ -5,8 +5,8 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::{TrainError, initial};
 use super::step::{EpochLosses, StepConfig, Trainer};
+use super::{TrainError, initial};
 use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
 use crate::inputs::links::Link;

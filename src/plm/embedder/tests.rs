@@ -139,7 +139,8 @@ fn a_token_that_the_model_does_not_know_is_named_with_both_sizes() {
     let folder = model();
     let path = folder.path().join("tokenizer.json");
     let mut tokens: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let words = read_json::<Value>(&folder.path().join("config.json")).unwrap()["vocab_size"].as_u64().unwrap() as usize;
+    let words =
+        read_json::<Value>(&folder.path().join("config.json")).unwrap()["vocab_size"].as_u64().unwrap() as usize;
     let content = "unheardof";
     let added = serde_json::json!({"id": words, "content": content, "single_word": false, "lstrip": false,
         "rstrip": false, "normalized": false, "special": false});
@@ -147,8 +148,11 @@ fn a_token_that_the_model_does_not_know_is_named_with_both_sizes() {
     fs::write(&path, tokens.to_string()).unwrap();
     let embedder = load(folder.path(), Options::default()).unwrap();
     let error = embedder.tokenise(&["a", content]).unwrap_err();
-    assert!(matches!(&error, TokenizerError::Beyond { text, id, tokens, words: known }
-        if text == content && *id as usize == words && *tokens == words + 1 && *known == words), "{error}");
+    assert!(
+        matches!(&error, TokenizerError::Beyond { text, id, tokens, words: known }
+        if text == content && *id as usize == words && *tokens == words + 1 && *known == words),
+        "{error}"
+    );
     assert_eq!(error.kind(), FaultKind::Data);
 }
 
