@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 ///
 /// # Errors
 /// If it does not, or is no number.
-pub fn checked<'de, D, T>(from: D, fits: impl Fn(T) -> bool, expected: &str) -> Result<T, D::Error>
+pub(crate) fn checked<'de, D, T>(from: D, fits: impl Fn(T) -> bool, expected: &str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Copy + Display,
@@ -28,12 +28,12 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Copy + Display + PartialOrd + From<u8>,
 {
-    checked(from, |number| number >= T::from(1), "at least 1")
+    checked(from, |number: T| number >= T::from(1), "at least 1")
 }
 
 /// A whole number that may be 0.
 pub(crate) fn at_least_zero<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-    checked(from, |number| number >= 0, "0 or more")
+    checked(from, |number: i64| number >= 0, "0 or more")
 }
 
 /// A weight or a rate that may be 0.
@@ -47,7 +47,8 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Copy + Display + Into<f64>,
 {
-    checked(from, |number| number.into() > 0.0 && number.into().is_finite(), "a number above 0")
+    let fits = |number: T| number.into() > 0.0 && number.into().is_finite();
+    checked(from, fits, "a number above 0")
 }
 
 /// A number at all; infinity compares as one does, nothing compares with `nan`.
@@ -57,5 +58,5 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error
 
 /// A part of a whole.
 pub(crate) fn part<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    checked(from, |number| (0.0..=1.0).contains(&number), "a part between 0 and 1")
+    checked(from, |number: f64| (0.0..=1.0).contains(&number), "a part between 0 and 1")
 }

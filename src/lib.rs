@@ -20,7 +20,7 @@ pub mod refusal;
 #[cfg(feature = "torch")]
 pub mod align;
 #[cfg(feature = "torch")]
-pub mod bounds;
+mod bounds;
 #[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]

@@ -61,7 +61,7 @@ fn with_the_graph<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Modality>, D
 }
 
 fn columns<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    bounds::checked(from, |count| count >= 1, "at least 1 (inputs.modalities leaves a bag out)")
+    bounds::checked(from, |count: usize| count >= 1, "at least 1 (inputs.modalities leaves a bag out)")
 }
 
 /// What becomes of an entity without a vector.

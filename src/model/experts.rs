@@ -31,7 +31,7 @@ pub struct ExpertsConfig {
 }
 
 fn at_least_two<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-    bounds::checked(from, |count| count >= 2, "at least 2, since two different experts are decoupled")
+    bounds::checked(from, |count: i64| count >= 2, "at least 2, since two different experts are decoupled")
 }
 
 /// Constant features of some entities, ready to be multiplied: `Σ parts` rows in all.

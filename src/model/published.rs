@@ -54,10 +54,8 @@ pub fn rename(published: &BTreeMap<String, Tensor>, path: &Path) -> Result<BTree
             if let Some(experts) = stacked(published, adaptor, part, path)? {
                 // The rows of one expert's weight come after those of another.
                 let in_a_row = part == "lin.weight" && experts.dim() > 1;
-                ours.insert(
-                    format!("experts.{modality}.{name}"),
-                    if in_a_row { experts.flatten(0, 1) } else { experts },
-                );
+                let experts = if in_a_row { experts.flatten(0, 1) } else { experts };
+                ours.insert(format!("experts.{modality}.{name}"), experts);
             }
         }
     }
