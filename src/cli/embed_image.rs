@@ -27,7 +27,7 @@ pub struct Args {
     /// The store
     #[arg(long)]
     store: PathBuf,
-    /// Folders of images, searched with the folders in them
+    /// Folders of images, searched with the folders in them; of two with an index each, the left graph's comes first
     #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
     images: Vec<PathBuf>,
     /// Index files with lines `entity TAB image`, such as FB15K_ImageIndex.txt

@@ -37,10 +37,10 @@ pub struct Args {
     /// The column to write: image, relation_text, attribute_text or any other name
     #[arg(long, value_name = "COLUMN")]
     modality: String,
-    /// Files of vectors: one for both graphs, or one for each
+    /// Files of vectors: one for both graphs, or two, the left graph's first
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// Index files with lines `entity TAB key`, such as FB15K_ImageIndex.txt
+    /// Index files with lines `entity TAB key`, such as FB15K_ImageIndex.txt: one for both graphs, or two, the left first
     #[arg(long, num_args = 1.., value_name = "FILE")]
     index: Vec<PathBuf>,
     /// The array, tensor or column that holds the vectors, where several could

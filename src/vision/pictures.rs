@@ -68,12 +68,13 @@ pub struct Pictures {
     pub coverage: Coverage,
 }
 
-/// Finds the image of each entity; where there are several the first wins (index order, otherwise path order).
+/// Finds the image of each entity; where there are several the first wins (index order, otherwise path order). Of two
+/// folders with an index each, the first is of the left graph and the second of the right.
 ///
 /// # Errors
 /// If a folder cannot be read, or holds no image of any entity.
-pub fn find(folders: &[PathBuf], entities: &Entities, index: Option<&Index>) -> Result<Pictures, PictureError> {
-    let mut files = Vec::new();
+pub fn find(folders: &[PathBuf], entities: &Entities, indexes: &[Index]) -> Result<Pictures, PictureError> {
+    let (mut files, mut ends) = (Vec::new(), vec![0]);
     for folder in folders {
         let before = files.len();
         list(folder, DEEPEST, &mut files)?;
@@ -81,11 +82,17 @@ pub fn find(folders: &[PathBuf], entities: &Entities, index: Option<&Index>) -> 
         if files.len() == before {
             return Err(PictureError::None { path: folder.clone() });
         }
+        ends.push(files.len());
     }
     let mut found = Found { chosen: BTreeMap::new(), coverage: Coverage::default() };
-    match index {
-        Some(index) => found.by_index(&files, entities, index),
-        None => found.by_name(&files, entities),
+    match (ends.as_slice(), indexes) {
+        (_, []) => found.by_name(&files, entities),
+        ([_, middle, _], [_, _]) => {
+            let (left, right) = files.split_at(*middle);
+            found.by_index(left, entities, &indexes[..1], Some(0));
+            found.by_index(right, entities, &indexes[1..], Some(1));
+        }
+        _ => found.by_index(&files, entities, indexes, None),
     }
     if found.chosen.is_empty() {
         let example = files.first().cloned().unwrap_or_default();
@@ -129,7 +136,8 @@ impl Found {
         }
     }
 
-    fn by_index(&mut self, files: &[PathBuf], entities: &Entities, index: &Index) {
+    /// `side` is the graph that all these files are of, if they are of one.
+    fn by_index(&mut self, files: &[PathBuf], entities: &Entities, indexes: &[Index], side: Option<usize>) {
         let mut named: HashMap<&str, &PathBuf> = HashMap::new();
         for file in files.iter().rev() {
             for name in [file.file_stem(), file.file_name()].into_iter().flatten().filter_map(|name| name.to_str()) {
@@ -137,12 +145,12 @@ impl Found {
             }
         }
         let mut used = HashSet::new();
-        for (entity, key) in &index.pairs {
-            let (Some(file), id) = (named.get(&**key), entities.by_name(entity)) else {
+        for (entity, key) in indexes.iter().flat_map(|index| &index.pairs) {
+            let Some(file) = named.get(&**key) else {
                 self.coverage.missing += 1;
                 continue;
             };
-            if let Some(id) = id {
+            for id in entities.by_name(entity, side) {
                 used.insert(*file);
                 self.choose(id, file);
             }
@@ -220,7 +228,7 @@ mod tests {
     fn files_and_folders_are_named_after_entities() {
         let folder =
             folder(&["m.01abc.jpg", "m.02x/2.JPG", "m.02x/1.png", "Ada.gif", "Bob.png", "notes.txt", "other.png"]);
-        let found = find(&[folder.path().to_owned()], &entities(), None).unwrap();
+        let found = find(&[folder.path().to_owned()], &entities(), &[]).unwrap();
         assert_eq!(names(&found), [(0, "m.01abc.jpg".into()), (1, "1.png".into()), (2, "Ada.gif".into())]);
         // Two entities are called Bob, so the file is nobody's.
         let expected = Coverage { present: [2, 1], entities: [2, 3], duplicates: 1, unmatched: 2, missing: 0 };
@@ -237,15 +245,25 @@ mod tests {
             pair("/m/01abc", "IMG1"),
             pair("/m/02x", "IMG9"),
         ];
-        let found = find(&[folder.path().to_owned()], &entities(), Some(&Index { pairs })).unwrap();
+        let found = find(&[folder.path().to_owned()], &entities(), &[Index { pairs }]).unwrap();
         assert_eq!(names(&found), [(0, "IMG2.jpg".into()), (4, "IMG1.jpg".into())]);
         let expected = Coverage { present: [1, 1], entities: [2, 3], duplicates: 1, unmatched: 1, missing: 1 };
         assert_eq!(found.coverage, expected);
     }
 
     #[test]
+    fn two_folders_that_number_alike_are_told_apart_by_their_indexes() {
+        let (left, right) = (folder(&["1.jpg"]), folder(&["1.jpg"]));
+        let folders = [left.path().to_owned(), right.path().to_owned()];
+        let index = |entity: &str| Index { pairs: vec![(entity.into(), "1".into())] };
+        let found = find(&folders, &entities(), &[index("/m/02x"), index("http://x/Ada")]).unwrap();
+        assert_eq!(found.files, [(1, folders[0].join("1.jpg")), (2, folders[1].join("1.jpg"))]);
+        assert_eq!(found.coverage.unmatched, 0);
+    }
+
+    #[test]
     fn folders_without_use_are_told_apart() {
-        let find = |path: &Path| find(&[path.to_owned()], &entities(), None).unwrap_err();
+        let find = |path: &Path| find(&[path.to_owned()], &entities(), &[]).unwrap_err();
         assert!(matches!(find(Path::new("/no/such")), PictureError::Folder { .. }));
         assert!(matches!(find(folder(&["a.txt"]).path()), PictureError::None { .. }));
         assert!(matches!(find(folder(&["zzz.png"]).path()), PictureError::NothingMatched { files: 1, .. }));

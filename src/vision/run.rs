@@ -116,8 +116,8 @@ pub fn embed_images(
 ) -> Result<Embedded, EmbedError> {
     let store = Store::open(&request.store)?;
     let entities = entities_of(&store)?;
-    let index = read_indexes(&request.indexes, &entities)?;
-    let pictures = pictures::find(&request.folders, &entities, index.as_ref())?;
+    let indexes = read_indexes(&request.indexes, &entities)?;
+    let pictures = pictures::find(&request.folders, &entities, &indexes)?;
     let vgg = network(request)?;
     let column = run(request, &vgg, &pictures, observer, stop)?;
     let coverage = Coverage { present: present(&column.rows, &entities), ..pictures.coverage };

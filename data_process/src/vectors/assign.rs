@@ -1,8 +1,12 @@
 //! Which vector belongs to which entity of a store.
 //!
-//! Names are entities, or keys of an index file; ids are store ids, or count within each graph. Where several vectors
-//! belong to one entity the first wins, and the others are counted. Never by position in a file or image number.
+//! Names are entities, or keys of an index file; ids are store ids, or count within each graph. Of two files, or two index
+//! files, the first is of the left graph and the second of the right: both graphs may have the same entities, and both
+//! files the same keys. Where several vectors belong to one entity the first wins, and the others are counted. Never by
+//! position in a file or image number.
 
+use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rustc_hash::FxHashMap;
@@ -75,14 +79,23 @@ struct Place {
     row: usize,
 }
 
+/// A row by its key, and whether a line of an index has named it.
+type ByKey = FxHashMap<Box<str>, (Place, bool)>;
+
+/// The graph that a file is of: with two, each has its own.
+fn side_of(at: usize, files: usize) -> Option<usize> {
+    (files == 2).then_some(at)
+}
+
 /// Gives each entity its vector.
 ///
 /// # Errors
-/// If the files' vectors differ in width, nothing belongs to any entity, or [`IdSpace::Sides`] is not given two files.
+/// If the files' vectors differ in width, nothing belongs to any entity, a key of an index is in several files, or
+/// [`IdSpace::Sides`] is not given two files.
 pub fn assign(
     tables: &[(PathBuf, VectorTable)],
     entities: &Entities,
-    index: Option<&Index>,
+    indexes: &[Index],
     ids: IdSpace,
 ) -> Result<Assigned, VectorError> {
     let width = one_width(tables)?;
@@ -90,9 +103,14 @@ pub fn assign(
         return Err(VectorError::SidesNeedTwo { found: tables.len() });
     }
     let mut slots = Slots::new(entities);
-    match index {
-        Some(index) => slots.by_index(tables, index),
-        None => slots.by_key(tables, ids),
+    match (tables.len(), indexes.len()) {
+        (_, 0) => slots.by_key(tables, ids),
+        (2, 2) => {
+            for side in 0..2 {
+                slots.by_index(tables, side..side + 1, indexes, side..side + 1)?;
+            }
+        }
+        (files, all) => slots.by_index(tables, 0..files, indexes, 0..all)?,
     }
     let rows: Vec<(u32, Place)> =
         slots.places.iter().enumerate().filter_map(|(id, place)| Some((id as u32, (*place)?))).collect();
@@ -144,6 +162,17 @@ impl<'a> Slots<'a> {
         }
     }
 
+    /// Fills the slot of a name in one graph or in each that has it; false if none has.
+    fn fill_name(&mut self, name: &str, side: Option<usize>, place: Place) -> bool {
+        let entities = self.entities;
+        let mut found = false;
+        for id in entities.by_name(name, side) {
+            self.fill(Some(id), place);
+            found = true;
+        }
+        found
+    }
+
     fn by_key(&mut self, tables: &[(PathBuf, VectorTable)], ids: IdSpace) {
         for (table, (_, vectors)) in tables.iter().enumerate() {
             // What integer keys of this file start from, and what they must stay below.
@@ -160,45 +189,67 @@ impl<'a> Slots<'a> {
                         self.fill(by_id(*id), Place { table, row });
                     }
                 }
-                Keys::Names(names) => {
-                    // Formats without integer keys write ids as text.
-                    let are_ids = names.iter().all(|name| self.entities.by_name(name).is_none());
+                // Formats without integer keys write ids as text.
+                Keys::Names(names) if names.iter().all(|name| !self.entities.is_name(name)) => {
                     for (row, name) in names.iter().enumerate() {
-                        let id = if are_ids { name.parse().ok().and_then(by_id) } else { self.entities.by_name(name) };
-                        self.fill(id, Place { table, row });
+                        self.fill(name.parse().ok().and_then(by_id), Place { table, row });
+                    }
+                }
+                Keys::Names(names) => {
+                    for (row, name) in names.iter().enumerate() {
+                        let found = self.fill_name(name, side_of(table, tables.len()), Place { table, row });
+                        self.coverage.unmatched += usize::from(!found);
                     }
                 }
             }
         }
     }
 
-    fn by_index(&mut self, tables: &[(PathBuf, VectorTable)], index: &Index) {
-        let mut places = FxHashMap::default();
-        for (table, (_, vectors)) in tables.iter().enumerate() {
+    /// Follows the lines of some indexes to the keys of some tables.
+    fn by_index(
+        &mut self,
+        tables: &[(PathBuf, VectorTable)],
+        some: Range<usize>,
+        indexes: &[Index],
+        lines: Range<usize>,
+    ) -> Result<(), VectorError> {
+        let mut places = self.places_by_key(tables, some)?;
+        for at in lines {
+            for (entity, key) in &indexes[at].pairs {
+                let Some((place, used)) = places.get_mut(key) else {
+                    self.coverage.missing += 1;
+                    continue;
+                };
+                let side = side_of(place.table, tables.len()).or_else(|| side_of(at, indexes.len()));
+                // A line for an entity that is not in the store leaves its vector unmatched, which is counted below.
+                *used |= self.fill_name(entity, side, *place);
+            }
+        }
+        self.coverage.unmatched += places.values().filter(|(_, used)| !used).count();
+        Ok(())
+    }
+
+    fn places_by_key(&mut self, tables: &[(PathBuf, VectorTable)], some: Range<usize>) -> Result<ByKey, VectorError> {
+        let mut places = ByKey::default();
+        for table in some {
+            let (path, vectors) = &tables[table];
             for row in 0..vectors.keys().len() {
                 let key: Box<str> = match vectors.keys() {
                     Keys::Names(names) => names[row].clone(),
                     Keys::Ids(ids) => ids[row].to_string().into(),
                 };
-                if let std::collections::hash_map::Entry::Vacant(slot) = places.entry(key) {
-                    slot.insert((Place { table, row }, false));
-                } else {
-                    self.coverage.duplicates += 1;
+                match places.entry(key) {
+                    Entry::Vacant(slot) => {
+                        slot.insert((Place { table, row }, false));
+                    }
+                    Entry::Occupied(known) if known.get().0.table != table => {
+                        return Err(VectorError::SharedKey { path: path.clone(), key: vectors.keys().show(row) });
+                    }
+                    Entry::Occupied(_) => self.coverage.duplicates += 1,
                 }
             }
         }
-        for (entity, key) in &index.pairs {
-            let Some((place, used)) = places.get_mut(key) else {
-                self.coverage.missing += 1;
-                continue;
-            };
-            // A line for an entity that is not in the store leaves its vector unmatched, which is counted below.
-            if let Some(id) = self.entities.by_name(entity) {
-                *used = true;
-                self.fill(Some(id), *place);
-            }
-        }
-        self.coverage.unmatched += places.values().filter(|(_, used)| !used).count();
+        Ok(places)
     }
 
     fn coverage(self, rows: &[(u32, Place)]) -> Coverage {
@@ -232,27 +283,58 @@ mod tests {
 
     #[test]
     fn names_find_their_entities_whatever_the_order() {
-        let tables = [names(&["http://x/e", "/m/b", "/m/b", "/m/zzz"]), names(&["<http://x/d>"])];
-        let assigned = assign(&tables, &entities(), None, IdSpace::Store).unwrap();
+        let tables = [names(&["http://x/e", "/m/b", "/m/b", "/m/zzz", "<http://x/d>"])];
+        let assigned = assign(&tables, &entities(), &[], IdSpace::Store).unwrap();
         assert_eq!(assigned.rows, [1, 3, 4]);
-        assert_eq!(assigned.values, [1.0, 0.0, 0.0]);
+        assert_eq!(assigned.values, [1.0, 4.0, 0.0]);
         let expected = Coverage { present: [1, 2], entities: [3, 2], duplicates: 1, unmatched: 1, missing: 0 };
         assert_eq!(assigned.coverage, expected);
+    }
+
+    /// Two versions of one graph: `x` has id 0 on the left and 2 on the right.
+    fn versions() -> Entities {
+        Entities::new(["x", "y", "x", "z"].map(Into::into).to_vec(), 2, ["L".into(), "R".into()])
+    }
+
+    #[test]
+    fn an_entity_of_both_graphs_gets_its_vector_in_each() {
+        let one = [names(&["y", "x"])];
+        let assigned = assign(&one, &versions(), &[], IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 1, 2], vec![1.0, 0.0, 1.0]));
+        let two = [names(&["x", "z"]), names(&["z", "x"])];
+        let assigned = assign(&two, &versions(), &[], IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 2, 3], vec![0.0, 1.0, 0.0]));
+        assert_eq!((assigned.coverage.unmatched, assigned.coverage.duplicates), (1, 0), "z is not of the left graph");
+        let of_both = [index(&[("x", "y"), ("y", "x")])];
+        let assigned = assign(&one, &versions(), &of_both, IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 1, 2], vec![0.0, 1.0, 0.0]));
+        let of_each = [index(&[("x", "y")]), index(&[("x", "x")])];
+        let assigned = assign(&one, &versions(), &of_each, IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 2], vec![0.0, 1.0]));
+    }
+
+    #[test]
+    fn keys_that_both_files_have_are_told_apart_by_two_indexes_or_refused() {
+        let tables = [table(Keys::Ids(vec![0, 1, 2])), table(Keys::Ids(vec![1, 0, 2]))];
+        let [left, right] =
+            [index(&[("/m/a", "0"), ("/m/b", "1")]), index(&[("http://x/d", "0"), ("http://x/e", "1")])];
+        let assigned = assign(&tables, &entities(), &[left.clone(), right], IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 1, 3, 4], vec![0.0, 1.0, 1.0, 0.0]));
+        assert_eq!((assigned.coverage.duplicates, assigned.coverage.unmatched), (0, 2));
+        let error = assign(&tables, &entities(), &[left], IdSpace::Store).unwrap_err();
+        assert!(matches!(&error, VectorError::SharedKey { key, .. } if key == "1"), "{error}");
     }
 
     #[test]
     fn integers_are_store_ids_unless_they_count_within_the_graphs() {
         let ids = table(Keys::Ids(vec![4, 0, -1, 5]));
-        let assigned = assign(&[ids], &entities(), None, IdSpace::Store).unwrap();
+        let assigned = assign(&[ids], &entities(), &[], IdSpace::Store).unwrap();
         assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![0, 4], 2));
         let sides = [table(Keys::Ids(vec![2, 3])), table(Keys::Ids(vec![1, 2]))];
-        let assigned = assign(&sides, &entities(), None, IdSpace::Sides).unwrap();
+        let assigned = assign(&sides, &entities(), &[], IdSpace::Sides).unwrap();
         assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![2, 4], 2));
-        assert!(matches!(
-            assign(&sides[..1], &entities(), None, IdSpace::Sides),
-            Err(VectorError::SidesNeedTwo { .. })
-        ));
-        assert_eq!(assign(&[names(&["3", "1"])], &entities(), None, IdSpace::Store).unwrap().rows, [1, 3]);
+        assert!(matches!(assign(&sides[..1], &entities(), &[], IdSpace::Sides), Err(VectorError::SidesNeedTwo { .. })));
+        assert_eq!(assign(&[names(&["3", "1"])], &entities(), &[], IdSpace::Store).unwrap().rows, [1, 3]);
     }
 
     /// MMKB numbers the images of a gold pair alike; an image must follow its entity, not its number or its place.
@@ -268,7 +350,7 @@ mod tests {
             ("/m/b", "gone"),
             ("/m/not-in-the-store", "FBIMG9"),
         ]);
-        let assigned = assign(&tables, &entities(), Some(&index), IdSpace::Store).unwrap();
+        let assigned = assign(&tables, &entities(), &[index], IdSpace::Store).unwrap();
         assert_eq!(assigned.rows, [0, 2, 3, 4]);
         assert_eq!(assigned.values, [1.0, 0.0, 0.0, 1.0]);
         let expected = Coverage { present: [2, 2], entities: [3, 2], duplicates: 1, unmatched: 1, missing: 1 };
@@ -277,7 +359,7 @@ mod tests {
 
     #[test]
     fn nothing_matched_shows_both_sides() {
-        let error = assign(&[names(&["FBIMG1"])], &entities(), None, IdSpace::Store).unwrap_err();
+        let error = assign(&[names(&["FBIMG1"])], &entities(), &[], IdSpace::Store).unwrap_err();
         let words = error.to_string();
         assert!(words.contains("FBIMG1") && words.contains("/m/a") && words.contains("--index"), "{words}");
     }
@@ -286,7 +368,7 @@ mod tests {
     fn files_of_different_widths_are_refused() {
         let wide = VectorTable::new(Path::new("w"), Keys::Ids(vec![0]), 2, vec![0.0; 2]).unwrap();
         let tables = [names(&["/m/a"]), ("w".into(), wide)];
-        let error = assign(&tables, &entities(), None, IdSpace::Store).unwrap_err();
+        let error = assign(&tables, &entities(), &[], IdSpace::Store).unwrap_err();
         assert!(matches!(error, VectorError::Widths { found: 2, expected: 1, .. }), "{error}");
     }
 }

@@ -6,7 +6,8 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Debug)]
 pub struct Entities {
     names: Vec<Box<str>>,
-    ids: FxHashMap<Box<str>, u32>,
+    /// The ids of the left and of the right graph: two versions of one graph have most names in common.
+    ids: [FxHashMap<Box<str>, u32>; 2],
     left: usize,
     graphs: [String; 2],
 }
@@ -19,10 +20,9 @@ fn plain(name: &str) -> &str {
 impl Entities {
     /// Entities in id order, the first `left` of them in the left graph; `graphs` are the graphs' names.
     pub fn new(names: Vec<Box<str>>, left: usize, graphs: [String; 2]) -> Self {
-        let mut ids = FxHashMap::default();
+        let mut ids = [FxHashMap::default(), FxHashMap::default()];
         for (id, name) in names.iter().enumerate() {
-            // The same name may occur in both graphs; the left one is then meant.
-            ids.entry(plain(name).into()).or_insert(id as u32);
+            ids[usize::from(id >= left)].entry(plain(name).into()).or_insert(id as u32);
         }
         Self { names, ids, left, graphs }
     }
@@ -52,9 +52,15 @@ impl Entities {
         self.names.iter().map(|name| plain(name))
     }
 
-    /// The id of a name.
-    pub fn by_name(&self, name: &str) -> Option<u32> {
-        self.ids.get(plain(name)).copied()
+    /// The ids of a name: in one graph (0 is the left, 1 the right), or in each graph that has it.
+    pub fn by_name<'a>(&'a self, name: &'a str, side: Option<usize>) -> impl Iterator<Item = u32> + 'a {
+        let sides = self.ids.iter().enumerate().filter(move |(at, _)| side.is_none_or(|side| side == *at));
+        sides.filter_map(|(_, ids)| ids.get(plain(name)).copied())
+    }
+
+    /// Whether an entity of either graph has this name.
+    pub fn is_name(&self, name: &str) -> bool {
+        self.by_name(name, None).next().is_some()
     }
 
     /// The id, if there is such an entity.
@@ -74,10 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_do_not_matter_and_the_left_graph_comes_first() {
+    fn brackets_do_not_matter_and_each_graph_has_its_own_names() {
         let names = vec!["a".into(), "<b>".into(), "b".into()];
         let entities = Entities::new(names, 2, ["L".into(), "R".into()]);
-        assert_eq!([entities.by_name("b"), entities.by_name("<a>"), entities.by_name("c")], [Some(1), Some(0), None]);
+        let ids = |name, side| entities.by_name(name, side).collect::<Vec<_>>();
+        assert_eq!([ids("b", None), ids("<a>", None), ids("c", None)], [vec![1, 2], vec![0], vec![]]);
+        assert_eq!([ids("b", Some(0)), ids("<b>", Some(1)), ids("a", Some(1))], [vec![1], vec![2], vec![]]);
+        assert!(entities.is_name("<b>") && !entities.is_name("c"));
         assert_eq!([entities.by_id(2), entities.by_id(3), entities.by_id(-1)], [Some(2), None, None]);
         assert_eq!(entities.sides(), [2, 1]);
         assert_eq!(entities.examples(), ["\"a\"", "\"b\""]);

@@ -206,6 +206,17 @@ pub enum VectorError {
         /// A few entities of the store.
         entities: Vec<String>,
     },
+    /// A key of an index could mean either of two files.
+    #[error(
+        "{}: its key {key} is in a file before it too, and the index does not say which is meant; give two files and two \
+         index files, left and right", path.display()
+    )]
+    SharedKey {
+        /// The later file.
+        path: PathBuf,
+        /// The first key that both have.
+        key: String,
+    },
     /// Two files at most: one per graph.
     #[error(
         "`--ids sides` counts ids within each graph, so it takes exactly two files, left and right; {found} were given"

@@ -18,9 +18,10 @@ pub struct Request {
     pub store: PathBuf,
     /// The column, such as `image`.
     pub column: String,
-    /// Files of vectors, one or one per graph.
+    /// Files of vectors: two are of the left and of the right graph, any other number of both.
     pub files: Vec<PathBuf>,
-    /// Index files that connect entities with keys of the files; none if the keys are entities or ids.
+    /// Index files that connect entities with keys of the files; none if the keys are entities or ids. Two are of the left
+    /// and of the right graph.
     pub indexes: Vec<PathBuf>,
     /// Which part of a file is meant, where that is not plain.
     pub choice: Choice,
@@ -76,8 +77,8 @@ pub fn import(request: &Request, observer: &dyn Observer, stop: &dyn Fn() -> boo
         tables.push((file.clone(), table));
         interrupted(stop)?;
     }
-    let index = read_indexes(&request.indexes, &entities)?;
-    let assigned = assign(&tables, &entities, index.as_ref(), request.ids)?;
+    let indexes = read_indexes(&request.indexes, &entities)?;
+    let assigned = assign(&tables, &entities, &indexes, request.ids)?;
     drop(tables);
     interrupted(stop)?;
     let provenance = provenance(request, &entities, &assigned.coverage)?;
@@ -93,17 +94,12 @@ pub fn entities_of(store: &Store) -> Result<Entities, StoreError> {
     Ok(Entities::new(store.uris()?, store.left(), store.graph_names().map(str::to_owned)))
 }
 
-/// The lines of all index files in one, or `None` if there are no files.
+/// The index files, in the order given.
 ///
 /// # Errors
 /// If a file cannot be read or a line is wrong.
-pub fn read_indexes(files: &[PathBuf], entities: &Entities) -> Result<Option<Index>, VectorError> {
-    let mut whole = None;
-    for file in files {
-        let index = Index::read(file, entities)?;
-        whole.get_or_insert_with(Index::default).extend(index);
-    }
-    Ok(whole)
+pub fn read_indexes(files: &[PathBuf], entities: &Entities) -> Result<Vec<Index>, VectorError> {
+    files.iter().map(|file| Index::read(file, entities)).collect()
 }
 
 fn interrupted(stop: &dyn Fn() -> bool) -> Result<(), VectorError> {

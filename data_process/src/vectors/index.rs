@@ -44,18 +44,12 @@ impl Index {
             })?;
             pairs.push((entity.trim().into(), key.trim().into()));
         }
-        let named = |side: fn(&(Box<str>, Box<str>)) -> &str| {
-            pairs.iter().filter(|pair| entities.by_name(side(pair)).is_some()).count()
-        };
+        let named =
+            |side: fn(&(Box<str>, Box<str>)) -> &str| pairs.iter().filter(|pair| entities.is_name(side(pair))).count();
         if named(|pair| &pair.1) > named(|pair| &pair.0) {
             pairs = pairs.into_iter().map(|(key, entity)| (entity, key)).collect();
         }
         Ok(Self { pairs })
-    }
-
-    /// The lines of both files, the other's after this one's.
-    pub fn extend(&mut self, other: Self) {
-        self.pairs.extend(other.pairs);
     }
 }
 

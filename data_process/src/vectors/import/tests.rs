@@ -80,8 +80,8 @@ fn a_failed_or_stopped_import_leaves_the_store_as_it_was() {
 #[test]
 fn several_files_are_each_hashed() {
     let (_folder, path) = store();
-    let mut both = request(&path, "numpy2_p4.pkl");
-    both.files.push(super::super::fixtures::path("fixed_f32.parquet"));
+    let mut both = request(&path, "fixed_f32.parquet");
+    both.files.push(super::super::fixtures::path("numpy2_p4.pkl"));
     let imported = import(&both, &Silent, &|| false).unwrap();
     assert_eq!(imported.coverage.duplicates, 2, "/m/1 and /m/3 are in both");
     let provenance = Store::open(&path).unwrap().vector_columns()[0].provenance.clone().unwrap();
