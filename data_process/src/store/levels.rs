@@ -137,27 +137,36 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Walks the levels of one page: which rows have a vector. `None` if they are not whole lists of exactly D floats.
-pub(super) fn rows(repetition: &[u8], definition: &[u8], shape: Shape, levels: u64) -> Option<Vec<RowRun>> {
+/// Walks the levels of one page: which rows have a vector. `None` if they are not whole lists of exactly D floats. A few
+/// bytes may claim any number of levels, so the walk ends one row beyond the `open` ones of the row group.
+pub(super) fn rows(repetition: &[u8], definition: &[u8], shape: Shape, levels: u64, open: u64) -> Option<Vec<RowRun>> {
     let mut repetition = LevelReader::new(repetition, 1);
     let mut definition = LevelReader::new(definition, shape.def_bits());
     let mut runs = Runs::default();
-    let mut left = levels;
-    while left > 0 {
-        repetition.take(0, 1)?;
-        if definition.peek()? == shape.max_def {
+    let (mut left, mut open) = (levels, open.saturating_add(1));
+    while left > 0 && open > 0 {
+        let level = definition.peek()?;
+        let present = level == shape.max_def;
+        if !present && (!shape.optional || level != 0) {
+            return None;
+        }
+        let rows = if present && shape.width > 1 {
             left = left.checked_sub(shape.width)?;
+            repetition.take(0, 1)?;
             definition.take(shape.max_def, shape.width)?;
             repetition.take(1, shape.width - 1)?;
-            runs.push(true, 1);
+            1
         } else {
-            if !shape.optional {
-                return None;
-            }
-            left -= 1;
-            definition.take(0, 1)?;
-            runs.push(false, 1);
-        }
+            // One level a row: as many rows as the shorter of both runs has.
+            repetition.peek()?;
+            let rows = repetition.count.min(definition.count).min(left).min(open);
+            repetition.take(0, rows)?;
+            definition.take(level, rows)?;
+            left -= rows;
+            rows
+        };
+        open -= rows;
+        runs.push(present, rows);
     }
     Some(runs.0)
 }
@@ -254,7 +263,7 @@ mod tests {
             let runs = [run(false, 2), run(true, 3), run(false, 1), run(true, 200), run(false, 70)];
             let encoded = encode(&runs, width);
             let shape = Shape { width: width as u64, ..SHAPE };
-            assert_eq!(rows(&encoded.repetition, &encoded.definition, shape, encoded.levels).unwrap(), runs);
+            assert_eq!(rows(&encoded.repetition, &encoded.definition, shape, encoded.levels, 276).unwrap(), runs);
         }
     }
 
@@ -272,26 +281,42 @@ mod tests {
         // One vector of five: repetition 0 1 1 1 1, definition 2 2 2 2 2, both bit-packed in one group of eight.
         let repetition = [0b11, 0b0001_1110];
         let definition = [0b11, 0b1010_1010, 0b0000_0010];
-        assert_eq!(rows(&repetition, &definition, SHAPE, 5).unwrap(), [run(true, 1)]);
+        assert_eq!(rows(&repetition, &definition, SHAPE, 5, 1).unwrap(), [run(true, 1)]);
     }
 
     #[test]
     fn lists_of_another_length_empty_lists_and_null_floats_are_refused() {
         let four = encode(&[run(true, 1)], 4);
-        assert!(rows(&four.repetition, &four.definition, SHAPE, 4).is_none());
+        assert!(rows(&four.repetition, &four.definition, SHAPE, 4, 1).is_none());
         let six = encode(&[run(true, 1)], 6);
-        assert!(rows(&six.repetition, &six.definition, SHAPE, 6).is_none());
-        assert!(rows(&[2, 0], &[2, 1], SHAPE, 1).is_none(), "definition level 1 is an empty list");
-        assert!(rows(&[2, 0], &[2, 0], Shape { optional: false, ..SHAPE }, 1).is_none());
+        assert!(rows(&six.repetition, &six.definition, SHAPE, 6, 1).is_none());
+        assert!(rows(&[2, 0], &[2, 1], SHAPE, 1, 1).is_none(), "definition level 1 is an empty list");
+        assert!(rows(&[2, 0], &[2, 0], Shape { optional: false, ..SHAPE }, 1, 1).is_none());
     }
 
     #[test]
     fn levels_that_end_early_or_lie_about_their_length_are_refused() {
         let whole = encode(&[run(true, 3)], 5);
         for length in 0..whole.repetition.len() {
-            assert!(rows(&whole.repetition[..length], &whole.definition, SHAPE, 15).is_none());
+            assert!(rows(&whole.repetition[..length], &whole.definition, SHAPE, 15, 3).is_none());
         }
-        assert!(rows(&[0xff; 12], &[0xff; 12], SHAPE, u64::MAX).is_none());
-        assert!(rows(&[0, 0, 0, 0], &[0, 0], SHAPE, 5).is_none(), "runs of nothing end");
+        assert!(rows(&[0xff; 12], &[0xff; 12], SHAPE, u64::MAX, 1).is_none());
+        assert!(rows(&[0, 0, 0, 0], &[0, 0], SHAPE, 5, 1).is_none(), "runs of nothing end");
+    }
+
+    /// Ten bytes may claim 2^62 rows, without a vector or with one of one float.
+    #[test]
+    fn rows_without_end_are_not_counted_out() {
+        let claim = |value: u8| {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, 1 << 63);
+            bytes.push(value);
+            bytes
+        };
+        let walk =
+            |level, width, open| rows(&claim(0), &claim(level), Shape { width, ..SHAPE }, 1 << 62, open).unwrap();
+        assert_eq!(walk(0, 5, 7), [run(false, 8)]);
+        assert_eq!(walk(2, 1, 7), [run(true, 8)]);
+        assert_eq!(walk(0, 5, u64::MAX), [run(false, 1 << 62)]);
     }
 }

@@ -267,7 +267,7 @@ enum Trouble {
 
 /// Walks the pages of a chunk: which rows have a vector, and where in the chunk each page's floats lie.
 fn plain_pages(chunk: &[u8], leaf: VectorLeaf, rows: u64) -> Result<(Vec<RowRun>, Vec<Range<usize>>), Trouble> {
-    let (mut runs, mut floats, mut at) = (Runs::default(), Vec::new(), 0);
+    let (mut runs, mut floats, mut at, mut open) = (Runs::default(), Vec::new(), 0, rows);
     while at < chunk.len() {
         let page = match header::read(&chunk[at..]) {
             None => return Err(Trouble::Damaged("a page header cannot be read")),
@@ -279,11 +279,12 @@ fn plain_pages(chunk: &[u8], leaf: VectorLeaf, rows: u64) -> Result<(Vec<RowRun>
         let end = end.ok_or(Trouble::Damaged("a page reaches beyond its chunk"))?;
         let (repetition, definition, values) =
             split_page(&chunk[body..end], page.v2).ok_or(Trouble::Damaged("a page's levels reach beyond the page"))?;
-        let walked = levels::rows(repetition, definition, leaf.shape, page.levels)
+        let walked = levels::rows(repetition, definition, leaf.shape, page.levels, open)
             .ok_or(Trouble::Unusual("its lists are not whole vectors of one width"))?;
         let count =
             |present: bool| walked.iter().filter(|run| present || !run.present).map(|run| run.rows).sum::<u64>();
         let (all, absent) = (count(true), count(false));
+        open = open.checked_sub(all).ok_or(Trouble::Damaged("its pages have more rows than the row group"))?;
         if page.rows.is_some_and(|rows| rows != all) {
             return Err(Trouble::Damaged("a page has another number of rows than its header says"));
         }
@@ -298,7 +299,7 @@ fn plain_pages(chunk: &[u8], leaf: VectorLeaf, rows: u64) -> Result<(Vec<RowRun>
         }
         at = end;
     }
-    if runs.0.iter().map(|run| run.rows).sum::<u64>() != rows {
+    if open > 0 {
         return Err(Trouble::Damaged("its pages do not add up to the rows of the row group"));
     }
     Ok((runs.0, floats))
@@ -354,4 +355,24 @@ fn push_row(lists: &FixedSizeListArray, row: usize, floats: &mut Vec<f32>) -> Op
         floats.extend_from_slice(vector.values());
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of ten bytes of levels that claims 2^62 rows without a vector, in a row group of five.
+    #[test]
+    fn a_page_of_more_rows_than_its_row_group_is_damaged() {
+        let mut run = Vec::new();
+        levels::put_varint(&mut run, 1 << 63);
+        run.push(0);
+        let page = |rows| header::write_v2(run.len() * 2, 1 << 62, 1 << 62, rows, run.len(), run.len());
+        let leaf = VectorLeaf { leaf: 0, shape: levels::Shape { width: 3, max_def: 2, optional: true } };
+        for rows in [5, 1 << 62] {
+            let chunk = [page(rows), run.clone(), run.clone()].concat();
+            let Err(Trouble::Damaged(reason)) = plain_pages(&chunk, leaf, 5) else { panic!("{rows}") };
+            assert!(reason.contains("more rows"), "{reason}");
+        }
+    }
 }
