@@ -170,6 +170,17 @@ pub enum SourceError {
         /// How long one may be.
         limit: u64,
     },
+    /// The document type of an RDF/XML file could unfold to any length.
+    #[error(
+        "{path}: its DOCTYPE takes more than {limit} bytes or makes entities of others, which is not read; write the \
+         entities out with `xmllint --noent`"
+    )]
+    Doctype {
+        /// The file.
+        path: PathBuf,
+        /// How long one may be.
+        limit: usize,
+    },
     /// The user stopped the work.
     #[error("stopped while reading {path}; nothing was written")]
     Interrupted {

@@ -62,6 +62,7 @@ pub(super) fn read(
 ) -> Result<FileReport, SourceError> {
     let unreadable = |source: io::Error| match source.kind() {
         ErrorKind::OutOfMemory => SourceError::LongStatement { path: path.to_owned(), limit: LONGEST_STATEMENT },
+        ErrorKind::Unsupported => SourceError::Doctype { path: path.to_owned(), limit: LONGEST_DOCTYPE },
         _ => SourceError::Read { path: path.to_owned(), source },
     };
     let malformed = |why| SourceError::Syntax { path: path.to_owned(), why };
@@ -85,8 +86,8 @@ pub(super) fn read(
         }
         Syntax::Xml => {
             let left = Cell::new(LONGEST_STATEMENT);
-            let statements =
-                RdfXmlParser::new().for_reader(Rationed { source: lines::open(path, observer)?, left: &left });
+            let source = Rationed { source: lines::open(path, observer)?, left: &left, doctype: Doctype::default() };
+            let statements = RdfXmlParser::new().for_reader(source);
             let error = |error| match error {
                 RdfXmlParseError::Io(source) => unreadable(source),
                 RdfXmlParseError::Syntax(error) => malformed(error.to_string()),
@@ -98,17 +99,82 @@ pub(super) fn read(
 }
 
 /// Ends with an error when more bytes are read than are left, because the parser of RDF/XML keeps a text, a comment or a
-/// name of any length.
+/// name of any length; a reference to an entity counts as the longest one there is.
 struct Rationed<'a, R> {
     source: R,
     left: &'a Cell<u64>,
+    doctype: Doctype,
 }
 
 impl<R: Read> Read for Rationed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.left.set(self.left.get().checked_sub(read as u64).ok_or(ErrorKind::OutOfMemory)?);
+        let bytes = &buffer[..read];
+        self.doctype.check(bytes)?;
+        let entities = match self.doctype.longest {
+            0 => 0,
+            longest => memchr::memchr_iter(b'&', bytes).count() * longest,
+        };
+        self.left.set(self.left.get().checked_sub((read + entities) as u64).ok_or(ErrorKind::OutOfMemory)?);
         Ok(read)
+    }
+}
+
+/// The most bytes of document types in a file, of which an ontology needs some forty for each namespace.
+const LONGEST_DOCTYPE: usize = 1 << 13;
+
+/// Looks for document types before the parser does, which writes each entity out where it is defined: ten that are made of
+/// eight of the one before would take the machine's memory. Wherever the parser sees one this does too, since it begins
+/// one at each `<!D`, also in a comment, and ends it as the parser does.
+#[derive(Debug, Default)]
+struct Doctype {
+    /// How much of `<!D` the last bytes were; all of it within a document type.
+    begun: usize,
+    /// `<` without their `>`, after the first.
+    open: u32,
+    /// Bytes of all document types.
+    bytes: usize,
+    /// Bytes since the last quotation mark.
+    since: usize,
+    /// The most bytes without a quotation mark: no entity is longer.
+    longest: usize,
+}
+
+impl Doctype {
+    fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.begun == 0 {
+                let Some(at) = memchr::memchr(b'<', bytes) else { return Ok(()) };
+                bytes = &bytes[at..];
+            }
+            let (byte, rest) = (bytes[0], &bytes[1..]);
+            bytes = rest;
+            self.begun = match (self.begun, byte) {
+                (3, byte) => self.inside(byte)?,
+                (_, b'<') => 1,
+                (1, b'!') => 2,
+                (2, b'D' | b'd') => 3,
+                _ => 0,
+            };
+        }
+        Ok(())
+    }
+
+    /// A byte within a document type; what has begun after it.
+    fn inside(&mut self, byte: u8) -> io::Result<usize> {
+        self.bytes += 1;
+        self.since = if byte == b'"' { 0 } else { self.since + 1 };
+        self.longest = self.longest.max(self.since);
+        if byte == b'&' || self.bytes > LONGEST_DOCTYPE {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        match byte {
+            b'<' => self.open += 1,
+            b'>' if self.open == 0 => return Ok(0),
+            b'>' => self.open -= 1,
+            _ => {}
+        }
+        Ok(3)
     }
 }
 

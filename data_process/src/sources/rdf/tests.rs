@@ -265,31 +265,62 @@ fn attributes_without_values_stay_attributes_though_they_mean_a_label() {
     assert_eq!(round_trip(&pair), pair);
 }
 
+fn rdf_xml(inside: &str) -> String {
+    let spaces = "xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\" xmlns:l=\"http://l.org/\"";
+    format!("<rdf:RDF {spaces}>{inside}</rdf:RDF>")
+}
+
+fn text(text: &str) -> String {
+    rdf_xml(&format!("<rdf:Description rdf:about=\"http://l.org/x\"><l:p>{text}</l:p></rdf:Description>"))
+}
+
+fn load_xml(text: &str) -> Result<Loaded, SourceError> {
+    load(&[("a.rdf", text.as_bytes()), ("b.ttl", RIGHT.as_bytes())], None)
+}
+
 #[test]
 fn rdf_xml_is_read_within_bounds() {
-    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">\
-        <!ENTITY d \"&c;&c;&c;&c;&c;&c;&c;&c;\"><!ENTITY e \"&d;&d;&d;&d;&d;&d;&d;&d;\"><!ENTITY f \"&e;&e;&e;&e;&e;&e;&e;&e;\">]>";
-    let rdf = |inside: &str| {
-        format!(
-            "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\" xmlns:l=\"http://l.org/\">{inside}</rdf:RDF>"
-        )
-    };
-    let deep = "<l:A><l:p>".repeat(20_000);
-    let texts = [
-        format!(
-            "{bomb}{}",
-            rdf("<rdf:Description rdf:about=\"http://l.org/x\"><l:p>&f;&f;&f;&f;</l:p></rdf:Description>")
-        ),
-        rdf(&deep),
-        rdf("<rdf:Description rdf:about=\"http://l.org/x\"><l:p>cut off"),
-    ];
-    for text in texts {
-        let files = [("a.rdf", text.as_bytes()), ("b.ttl", RIGHT.as_bytes())];
-        if let Ok(loaded) = load(&files, None) {
+    let cut_off = "<rdf:Description rdf:about=\"http://l.org/x\"><l:p>cut off";
+    for text in [rdf_xml(&"<l:A><l:p>".repeat(20_000)), rdf_xml(cut_off)] {
+        if let Ok(loaded) = load_xml(&text) {
             let bytes: usize = loaded.pair.left.facts.iter().map(|fact| fact.value.len()).sum();
             assert!(bytes < 32 << 20, "{bytes}");
         }
     }
+}
+
+#[test]
+fn entities_are_written_out() {
+    let doctype = "<!DOCTYPE rdf:RDF [<!ENTITY l \"http://l.org/\">]>";
+    let pair = load_xml(&format!("{doctype}{}", text("&l;x &amp; &l;y"))).unwrap().pair;
+    assert_eq!(&*pair.left.facts[0].value, "http://l.org/x & http://l.org/y");
+}
+
+/// Eleven entities of eight of the one before would be 80 GB.
+#[test]
+fn entities_without_end_are_refused() {
+    let entity = |name: u8, value: &str| format!("<!ENTITY {} \"{value}\">", name as char);
+    let of_others =
+        (b'b'..=b'l').map(|name| entity(name, &format!("&{};", (name - 1) as char).repeat(8))).collect::<String>();
+    let bomb = format!("<!DOCTYPE x [{}{of_others}]>", entity(b'a', &"a".repeat(10)));
+    let long = format!("<!DOCTYPE x [{}]>", entity(b'a', &"a".repeat(10_000)));
+    for (what, text) in [
+        ("at the start", format!("{bomb}{}", text("&l;"))),
+        ("in lower case", format!("{}{}", bomb.replace("DOCTYPE", "doctype"), text("&l;"))),
+        ("after a comment that looks like one", format!("<!-- <!DOCTYPE < > -->{bomb}{}", text("&l;"))),
+        ("within the graph", rdf_xml(&format!("{bomb}<l:A/>"))),
+        ("one long entity", format!("{long}{}", text("&a;"))),
+    ] {
+        // The parser reads 8 kB at a time: the bomb may lie across two of them.
+        for padding in [0, 8100, 8190] {
+            let text = format!("<!--{}-->{text}", " ".repeat(padding));
+            let error = load_xml(&text).unwrap_err();
+            assert!(matches!(error, SourceError::Doctype { .. }), "{what}, {padding}: {error}");
+        }
+    }
+    let kilobyte = format!("<!DOCTYPE x [{}]>", entity(b'a', &"a".repeat(1000)));
+    let error = load_xml(&format!("{kilobyte}{}", text(&"&a;".repeat(20_000)))).unwrap_err();
+    assert!(matches!(error, SourceError::LongStatement { .. }), "{error}");
 }
 
 /// A name, a text and a comment of RDF/XML and a text of Turtle, compressed: 32 MiB each.
