@@ -176,6 +176,10 @@ impl TorchFile {
 
     /// Reads `count` elements of a storage from element `first` on; the extent was checked when the file was opened.
     fn read(&self, outline: &Outline, first: usize, count: usize) -> Result<Vec<u8>, TorchFileError> {
+        // Only of a tensor without elements may the first one lie anywhere.
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let size = outline.element.size();
         let (start, length) = self.place(outline)?;
         let (skip, wanted) = ((first * size) as u64, (count * size) as u64);
@@ -213,7 +217,7 @@ impl TorchFile {
         if names.contains(&order) && zipped_bytes(path, &mut archive, &order)? == b"big" {
             return Err(TorchFileError::NotTensors { path: path.to_owned(), what: "the data is big-endian" });
         }
-        let places = zipped_places(path, &mut archive, &format!("{prefix}data/"))?;
+        let places = zipped_places(path, &file, &mut archive, &format!("{prefix}data/"))?;
         let root = unpickle(&bytes, Dialect::Torch).map_err(|source| pickle_error(path, source))?;
         let (names, outlines) = outlines(path, &root.heap, root.root)?;
         let opened = Self { path: path.to_owned(), file: Mutex::new(file), names, outlines, places };
@@ -223,7 +227,7 @@ impl TorchFile {
     /// A legacy file: pickles of a magic number, a protocol number, the machine, the tensors and the storage names,
     /// then each storage as its element count and its bytes.
     fn open_legacy(path: &Path, mut file: File) -> Result<Self, TorchFileError> {
-        let size = file.metadata().map_err(|source| read_error(path, source))?.len();
+        let size = size_of(path, &file)?;
         let (mut window, limit) = (1_u64 << 20, size.min(MAX_PICKLE));
         loop {
             let bytes = prefix(path, &mut file, window.min(limit))?;
@@ -291,6 +295,10 @@ fn pickle_error(path: &Path, source: PickleError) -> TorchFileError {
     TorchFileError::Pickle { path: path.to_owned(), source }
 }
 
+fn size_of(path: &Path, file: &File) -> Result<u64, TorchFileError> {
+    Ok(file.metadata().map_err(|source| read_error(path, source))?.len())
+}
+
 /// The first bytes of the file.
 fn prefix(path: &Path, file: &mut File, length: u64) -> Result<Vec<u8>, TorchFileError> {
     let mut bytes = Vec::new();
@@ -310,23 +318,27 @@ fn zipped_bytes(path: &Path, archive: &mut zip::ZipArchive<File>, name: &str) ->
 /// Where the storages are; torch stores them uncompressed, and only so can they be read piece by piece.
 fn zipped_places(
     path: &Path,
+    file: &File,
     archive: &mut zip::ZipArchive<File>,
     folder: &str,
 ) -> Result<FxHashMap<String, (u64, u64)>, TorchFileError> {
     let mut places = FxHashMap::default();
+    let size = size_of(path, file)?;
     for index in 0..archive.len() {
         let entry =
             archive.by_index_raw(index).map_err(|source| TorchFileError::Archive { path: path.to_owned(), source })?;
         let Some(key) = entry.name().ok().and_then(|name| name.strip_prefix(folder).map(str::to_owned)) else {
             continue;
         };
+        let wrong = |what| TorchFileError::Storage { path: path.to_owned(), key: key.clone(), what };
         if entry.compression() != zip::CompressionMethod::Stored {
-            return Err(TorchFileError::Storage { path: path.to_owned(), key, what: "is compressed" });
+            return Err(wrong("is compressed"));
         }
-        let Some(start) = entry.data_start() else {
-            return Err(TorchFileError::Storage { path: path.to_owned(), key, what: "has no place" });
-        };
-        places.insert(key, (start, entry.compressed_size()));
+        let (start, length) = (entry.data_start().ok_or_else(|| wrong("has no place"))?, entry.compressed_size());
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            return Err(wrong("is cut off"));
+        }
+        places.insert(key, (start, length));
     }
     Ok(places)
 }

@@ -98,3 +98,22 @@ fn both_forms_are_recognised() {
     assert!(TorchFile::recognise(&bytes("state_legacy.bin")));
     assert!(!TorchFile::recognise(&bytes("numpy2_p4.pkl")));
 }
+
+#[test]
+fn an_archive_that_claims_more_than_the_file_is_refused() {
+    let mut whole = bytes("state_zip.bin");
+    // The central directory's last entry of a storage: its compressed size is 20 bytes after the mark.
+    let data = whole.windows(6).rposition(|name| name == b"/data/").unwrap();
+    let mark = whole[..data].windows(4).rposition(|mark| mark == b"PK\x01\x02").unwrap();
+    whole[mark + 20..mark + 24].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+    let error = TorchFile::open(written(&whole).path()).unwrap_err();
+    assert!(matches!(error, TorchFileError::Storage { what: "is cut off", .. }), "{error}");
+}
+
+#[test]
+fn a_tensor_without_elements_may_lie_anywhere() {
+    let mut file = TorchFile::open(&path("state_zip.bin")).unwrap();
+    let outline = file.outlines.get_mut("plain.weight").unwrap();
+    (outline.shape, outline.strides, outline.offset) = (vec![0], vec![1], 1 << 62);
+    assert!(file.tensor("plain.weight").unwrap().bytes.is_empty());
+}
