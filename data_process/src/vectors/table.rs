@@ -108,6 +108,8 @@ pub(crate) struct TableBuilder {
     allowed: u64,
     width: usize,
     names: Vec<Box<str>>,
+    /// Bytes of all names: a pickle may give one long name to many rows.
+    name_bytes: u64,
     ids: Vec<i64>,
     values: Vec<f32>,
 }
@@ -115,7 +117,7 @@ pub(crate) struct TableBuilder {
 impl TableBuilder {
     pub(crate) fn new(path: &Path, allowed: u64) -> Self {
         let path = path.to_owned();
-        Self { path, allowed, width: 0, names: Vec::new(), ids: Vec::new(), values: Vec::new() }
+        Self { path, allowed, width: 0, names: Vec::new(), name_bytes: 0, ids: Vec::new(), values: Vec::new() }
     }
 
     /// Adds one row; `fill` appends its floats.
@@ -125,6 +127,9 @@ impl TableBuilder {
         fill: impl FnOnce(&mut Vec<f32>) -> Result<(), VectorError>,
     ) -> Result<(), VectorError> {
         let before = self.values.len();
+        if let Key::Name(name) = key {
+            self.name_bytes += name.len() as u64;
+        }
         self.grant((self.width as u64).max(1))?;
         fill(&mut self.values)?;
         self.agree(key, self.values.len() - before)?;
@@ -135,9 +140,9 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Refuses to hold `more` floats than the file may unfold to.
+    /// Refuses to hold `more` floats than the file may unfold to; four bytes of a name count as one.
     pub(crate) fn grant(&self, more: u64) -> Result<(), VectorError> {
-        let claimed = (self.values.len() as u64).saturating_add(more);
+        let claimed = (self.values.len() as u64 + self.name_bytes / 4).saturating_add(more);
         if claimed > self.allowed {
             return Err(VectorError::TooLarge { path: self.path.clone(), claimed, allowed: self.allowed });
         }
@@ -149,19 +154,19 @@ impl TableBuilder {
         if first {
             self.width = found;
         }
-        let shown = match key {
+        let shown = || match key {
             Key::Id(id) => id.to_string(),
             Key::Name(name) => format!("{name:?}"),
         };
         if found != self.width || found == 0 {
             let (path, expected) = (self.path.clone(), self.width);
-            return Err(VectorError::Width { path, key: shown, found, expected });
+            return Err(VectorError::Width { path, key: shown(), found, expected });
         }
         let mixed = match key {
             Key::Id(_) => !self.names.is_empty(),
             Key::Name(_) => !self.ids.is_empty(),
         };
-        if mixed { Err(VectorError::MixedKeys { path: self.path.clone(), key: shown }) } else { Ok(()) }
+        if mixed { Err(VectorError::MixedKeys { path: self.path.clone(), key: shown() }) } else { Ok(()) }
     }
 
     /// Adds a whole matrix `[n, …]` whose rows are keyed by their number.
@@ -249,6 +254,10 @@ mod tests {
         push(&mut table, Key::Id(0), &[1.0, 2.0]).unwrap();
         let error = push(&mut table, Key::Id(1), &[1.0, 2.0]).unwrap_err();
         assert!(matches!(error, VectorError::TooLarge { claimed: 4, allowed: 3, .. }), "{error}");
+        let mut table = builder(9);
+        push(&mut table, Key::Name("a name of 20 letters"), &[1.0]).unwrap();
+        let error = push(&mut table, Key::Name("a name of 20 letters"), &[1.0]).unwrap_err();
+        assert!(matches!(error, VectorError::TooLarge { claimed: 12, allowed: 9, .. }), "{error}");
     }
 
     #[test]

@@ -17,7 +17,10 @@ use crate::fault::{Fault, Kind};
 use super::element::Element;
 use super::pickle::machine::unpickle;
 use super::pickle::value::{Heap, Object, TensorView, Value, contiguous, elements, walk};
-use super::pickle::{Dialect, PickleError};
+use super::pickle::{Dialect, LONGEST_STORAGE_KEY, PickleError};
+
+/// A pickle may name one string again and again; the names of all tensors take so many times its length at most.
+const NAMES_PER_BYTE: usize = 8;
 
 /// The pickle of a state dictionary is small; a file that claims more than this is not one.
 const MAX_PICKLE: u64 = 256 << 20;
@@ -219,7 +222,7 @@ impl TorchFile {
         }
         let places = zipped_places(path, &file, &mut archive, &format!("{prefix}data/"))?;
         let root = unpickle(&bytes, Dialect::Torch).map_err(|source| pickle_error(path, source))?;
-        let (names, outlines) = outlines(path, &root.heap, root.root)?;
+        let (names, outlines) = outlines(path, &root.heap, root.root, bytes.len())?;
         let opened = Self { path: path.to_owned(), file: Mutex::new(file), names, outlines, places };
         opened.check()
     }
@@ -264,11 +267,11 @@ impl TorchFile {
         }
         let tensors = unpickle(&bytes[at..], Dialect::Torch).map_err(wrong)?;
         at += tensors.end;
-        let (names, outlines) = outlines(path, &tensors.heap, tensors.root)?;
+        let (names, outlines) = outlines(path, &tensors.heap, tensors.root, tensors.end)?;
         let keys = unpickle(&bytes[at..], Dialect::Torch).map_err(wrong)?;
         at += keys.end;
         let keys = keys.heap.items(keys.root).unwrap_or_default().iter().filter_map(|key| match key {
-            Value::Text(key) => Some((*key).to_owned()),
+            Value::Text(key) if key.len() <= LONGEST_STORAGE_KEY => Some((*key).to_owned()),
             _ => None,
         });
         Ok((names, outlines, keys.collect(), at))
@@ -368,30 +371,33 @@ fn legacy_places(
     Ok(places)
 }
 
-/// The tensors of a dictionary. Numbers, strings and empty values beside them are passed over; dictionaries inside
-/// (`{"state_dict": {…}}`) are entered once.
+/// The tensors of a dictionary in a pickle of so many bytes. Numbers, strings and empty values beside them are passed over;
+/// dictionaries inside (`{"state_dict": {…}}`) are entered once.
 fn outlines<'a>(
     path: &Path,
     heap: &Heap<'a>,
     root: Value<'a>,
+    bytes: usize,
 ) -> Result<(Vec<String>, FxHashMap<String, Outline>), TorchFileError> {
-    let (mut names, mut found) = (Vec::new(), FxHashMap::default());
-    let mut add = |name: String, view: &TensorView<'a>| {
+    let (mut names, mut found, mut left) = (Vec::new(), FxHashMap::default(), bytes.saturating_mul(NAMES_PER_BYTE));
+    let not_tensors = |what| TorchFileError::NotTensors { path: path.to_owned(), what };
+    let mut add = |folder: &[&str], name: &str, view: &TensorView<'a>| -> Result<(), TorchFileError> {
+        let whole = folder.iter().map(|name| name.len()).sum::<usize>() + name.len();
+        left = left.checked_sub(whole).ok_or_else(|| not_tensors("its names take more than such a file has"))?;
+        let name = [folder, &[name]].concat().join(".");
         if found.insert(name.clone(), outline(view)).is_none() {
             names.push(name);
         }
+        Ok(())
     };
-    let Some(Object::Dict(pairs)) = heap.get(root) else {
-        return Err(TorchFileError::NotTensors { path: path.to_owned(), what: "it holds no dictionary" });
-    };
+    let Some(Object::Dict(pairs)) = heap.get(root) else { return Err(not_tensors("it holds no dictionary")) };
     for (key, value) in pairs {
-        let key = key_text(*key);
-        match (key, heap.get(*value)) {
-            (Some(key), Some(Object::Tensor(view))) => add(key, view),
+        match (key_text(*key), heap.get(*value)) {
+            (Some(key), Some(Object::Tensor(view))) => add(&[], &key, view)?,
             (Some(key), Some(Object::Dict(inner))) => {
                 for (name, value) in inner {
                     if let (Some(name), Some(Object::Tensor(view))) = (key_text(*name), heap.get(*value)) {
-                        add(format!("{key}.{name}"), view);
+                        add(&[&*key], &name, view)?;
                     }
                 }
             }
@@ -401,10 +407,10 @@ fn outlines<'a>(
     Ok((names, found))
 }
 
-fn key_text(key: Value<'_>) -> Option<String> {
+fn key_text(key: Value<'_>) -> Option<Cow<'_, str>> {
     match key {
-        Value::Text(name) => Some(name.to_owned()),
-        Value::Int(id) => Some(id.to_string()),
+        Value::Text(name) => Some(name.into()),
+        Value::Int(id) => Some(id.to_string().into()),
         _ => None,
     }
 }

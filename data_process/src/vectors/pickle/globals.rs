@@ -87,8 +87,8 @@ pub(crate) fn call<'a>(
 ) -> Result<Value<'a>, PickleError> {
     let built = match (global, args) {
         (Global::Reconstruct, [Value::Global(Global::NdArray), ..]) => Some(heap.put(Object::Unbuilt)),
-        (Global::Dtype, [Value::Text(code), ..]) => Some(dtype(heap, code)?),
-        (Global::Dtype, [Value::Bytes(code), ..]) => Some(dtype(heap, &String::from_utf8_lossy(code))?),
+        (Global::Dtype, [Value::Text(code), ..]) => Some(dtype(heap, code.as_bytes())?),
+        (Global::Dtype, [Value::Bytes(code), ..]) => Some(dtype(heap, code)?),
         (Global::Scalar, [dtype, raw]) => scalar(heap, *dtype, *raw),
         (Global::FromBuffer, [data, dtype, shape, order, axes @ ..]) => {
             from_buffer(heap, *data, *dtype, *shape, *order, axes.first().copied())?
@@ -105,10 +105,17 @@ pub(crate) fn call<'a>(
     built.ok_or(PickleError::Malformed { at, what: "a call with arguments that do not fit what is called" })
 }
 
-fn dtype<'a>(heap: &mut Heap<'a>, code: &str) -> Result<Value<'a>, PickleError> {
-    let big_endian = code.starts_with('>');
-    let plain = code.trim_start_matches(['<', '>', '=', '|']);
-    let element = Element::from_numpy(plain).ok_or_else(|| PickleError::Dtype { code: code.to_owned() })?;
+/// The codes of numbers have four letters; a longer one, named again and again, would take long to look at.
+const LONGEST_CODE: usize = 8;
+
+fn dtype<'a>(heap: &mut Heap<'a>, code: &[u8]) -> Result<Value<'a>, PickleError> {
+    let unknown = || PickleError::Dtype { code: String::from_utf8_lossy(&code[..code.len().min(80)]).into_owned() };
+    if code.len() > LONGEST_CODE {
+        return Err(unknown());
+    }
+    let text = std::str::from_utf8(code).map_err(|_| unknown())?;
+    let element = Element::from_numpy(text.trim_start_matches(['<', '>', '=', '|'])).ok_or_else(unknown)?;
+    let big_endian = text.starts_with('>');
     Ok(heap.put(Object::Dtype(Dtype { element, big_endian })))
 }
 
@@ -223,6 +230,9 @@ fn dtype_state<'a>(heap: &Heap<'a>, dtype: Dtype, state: Value<'a>) -> Option<Dt
     Some(Dtype { big_endian, ..dtype })
 }
 
+/// Torch names a storage by a number.
+pub(crate) const LONGEST_STORAGE_KEY: usize = 255;
+
 /// A torch storage: `('storage', class, key, place, count)`, with a view after it in legacy files.
 pub(crate) fn storage<'a>(heap: &mut Heap<'a>, id: Value<'a>, at: usize) -> Result<Value<'a>, PickleError> {
     let wrong = PickleError::Malformed { at, what: "a storage that torch would not write" };
@@ -233,6 +243,9 @@ pub(crate) fn storage<'a>(heap: &mut Heap<'a>, id: Value<'a>, at: usize) -> Resu
         return Err(wrong);
     };
     let (Value::Text(key), Some(count)) = (*key, size(*count)) else { return Err(wrong) };
+    if key.len() > LONGEST_STORAGE_KEY {
+        return Err(wrong);
+    }
     let storage = Storage { element: *element, key, count };
     Ok(heap.put(Object::Storage(storage)))
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::element::Element;
 use super::error::VectorError;
 use super::table::{Key, TableBuilder, VectorTable, allowance};
-pub(crate) use globals::Dialect;
+pub(crate) use globals::{Dialect, LONGEST_STORAGE_KEY};
 use value::{Heap, Object, Value};
 
 /// What can be wrong with a pickle.

@@ -122,6 +122,14 @@ fn one_vector_for_many_entities_is_fine_but_not_without_bound() {
     assert!(matches!(error, VectorError::TooLarge { .. }), "{error}");
 }
 
+/// A dtype code of any length, which the memo gives again and again for two bytes, is not looked at.
+#[test]
+fn a_long_dtype_code_is_refused() {
+    let pickle = |code: &[u8]| [&b"\x80\x04cnumpy\ndtype\n\x8c"[..], &[code.len() as u8], code, b"\x85R."].concat();
+    assert!(matches!(wrong_bytes(&pickle(b"<f4")), PickleError::Kind { .. }));
+    assert!(matches!(wrong_bytes(&pickle(b"<<<<<<<f4")), PickleError::Dtype { code } if code == "<<<<<<<f4"));
+}
+
 #[test]
 fn what_is_not_a_vector_is_named() {
     assert!(matches!(wrong("integers.pkl"), PickleError::Kind { found: "an array of integers", .. }));

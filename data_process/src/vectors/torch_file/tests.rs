@@ -117,3 +117,28 @@ fn a_tensor_without_elements_may_lie_anywhere() {
     (outline.shape, outline.strides, outline.offset) = (vec![0], vec![1], 1 << 62);
     assert!(file.tensor("plain.weight").unwrap().bytes.is_empty());
 }
+
+/// Tensors of one storage, in a dictionary whose name is said once and counts for each of them.
+fn named(key: &[u8], tensors: u16) -> Result<Vec<String>, TorchFileError> {
+    let text = |text: &[u8]| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text].concat();
+    let storage = [&b"(\x8c\x07storagectorch\nFloatStorage\n"[..], &text(key), b"\x8c\x03cpuK\x01tQ"].concat();
+    let tensor =
+        [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, b"K\x00K\x01\x85K\x01\x85\x89NtR\x94"].concat();
+    let mut pickle = [&b"\x80\x02}"[..], &text(&[b'n'; 5_000]), b"}(K\x00", &tensor].concat();
+    for name in 1..tensors {
+        pickle.extend([&b"M"[..], &name.to_le_bytes(), b"h\x00"].concat());
+    }
+    pickle.extend(b"us.");
+    let path = Path::new("v.pt");
+    let root = unpickle(&pickle, Dialect::Torch).map_err(|source| pickle_error(path, source))?;
+    outlines(path, &root.heap, root.root, pickle.len()).map(|(names, _)| names)
+}
+
+#[test]
+fn long_names_that_are_said_once_are_refused() {
+    assert_eq!(named(b"0", 2).unwrap().len(), 2);
+    let error = named(b"0", 1_000).unwrap_err();
+    assert!(matches!(&error, TorchFileError::NotTensors { what, .. } if what.contains("names")), "{error}");
+    let error = named(&[b'0'; 300], 2).unwrap_err();
+    assert!(matches!(error, TorchFileError::Pickle { source: PickleError::Malformed { .. }, .. }), "{error}");
+}
