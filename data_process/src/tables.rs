@@ -17,6 +17,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::aside;
 use crate::fault::{Fault, Kind};
+use crate::store::{Guarded, guarded, reader_of};
 
 /// The values of one column; a missing number is NaN and becomes null.
 #[derive(Clone, Debug)]
@@ -126,11 +127,9 @@ fn array(cells: &Cells) -> ArrayRef {
 pub fn read_pairs(path: &Path) -> Result<Vec<[u32; 2]>, TableError> {
     let file = File::open(path).map_err(|source| TableError::Open { path: path.to_owned(), source })?;
     let damaged = |source| TableError::Parquet { path: path.to_owned(), source };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(damaged)?;
+    let reader = guarded(|| reader_of(file).and_then(ParquetRecordBatchReaderBuilder::build)).map_err(damaged)?;
     let mut pairs = Vec::new();
-    for batch in reader {
+    for batch in Guarded::new(reader) {
         let batch = batch.map_err(|error| damaged(error.into()))?;
         let wrong = |found| TableError::Columns { path: path.to_owned(), found };
         let (left, right) = (ids(&batch, "left", 0).map_err(wrong)?, ids(&batch, "right", 1).map_err(wrong)?);
@@ -186,5 +185,14 @@ mod tests {
         let uneven = write(&path, &[column("left", &[1]), column("right", &[])]);
         assert!(matches!(uneven, Err(TableError::Write { .. })));
         assert!(matches!(write(Path::new("/no/such/folder/x"), &[]), Err(TableError::Write { .. })));
+    }
+    /// The files of [`crate::store`]'s tests: lists without end in a page header, and a page at which the library panics.
+    #[test]
+    fn files_made_to_do_harm_are_refused() {
+        for name in ["endless_page_header.parquet", "overlong_level.parquet"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/store").join(name);
+            let error = read_pairs(&path).unwrap_err();
+            assert!(matches!(error, TableError::Parquet { .. }), "{name}: {error}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use parquet::arrow::ProjectionMask;
 use super::arrays::Choice;
 use super::error::VectorError;
 use super::table::{Key, TableBuilder, VectorTable, allowance};
-use crate::store::{Guarded, reader_of};
+use crate::store::{Guarded, guarded, reader_of};
 
 /// Key columns by name, best first, where several columns could be the key.
 const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
@@ -28,11 +28,12 @@ const KEY_NAMES: [&str; 5] = ["uri", "entity", "id", "key", "name"];
 /// If the file cannot be read, or it is not clear which columns are meant.
 pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     let (file, size) = open(path)?;
-    let builder = reader_of(file).map_err(|error| library(path, "Parquet", &error))?;
+    let builder = guarded(|| reader_of(file)).map_err(|error| library(path, "Parquet", &error))?;
     let columns = Columns::choose(path, builder.schema(), choice)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.key, columns.vectors]);
     let columns = columns.projected();
-    let batches = builder.with_projection(mask).build().map_err(|error| library(path, "Parquet", &error))?;
+    let batches =
+        guarded(|| builder.with_projection(mask).build()).map_err(|error| library(path, "Parquet", &error))?;
     collect(path, "Parquet", Guarded::new(batches), &columns, size)
 }
 
@@ -43,10 +44,11 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
 /// As [`read`].
 pub fn read_arrow(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     let (file, size) = open(path)?;
-    let reader = FileReader::try_new(BufReader::new(file), None).map_err(|error| library(path, "Arrow IPC", &error))?;
+    let reader = guarded(|| FileReader::try_new(BufReader::new(file), None));
+    let reader = reader.map_err(|error| library(path, "Arrow IPC", &error))?;
     let columns = Columns::choose(path, &reader.schema(), choice)?;
     // The library is built without codecs, and says so at the first batch.
-    collect(path, "Arrow IPC", reader, &columns, size).map_err(|error| match error {
+    collect(path, "Arrow IPC", Guarded::new(reader), &columns, size).map_err(|error| match error {
         VectorError::Library { path, message, .. } if message.contains("decompression requires") => {
             VectorError::Compressed { path }
         }
@@ -278,5 +280,21 @@ mod tests {
             assert!(matches!(error, VectorError::Library { format: "Parquet", .. }), "{error}");
             assert!(read_arrow(file.path(), &Choice::default()).is_err());
         }
+    }
+
+    /// Among these is a record batch of −1 bytes, at which the library panics.
+    #[test]
+    fn an_arrow_file_of_numbers_that_cannot_be_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let whole = bytes("fixed.arrow");
+        let mut gave_up = false;
+        for at in 0..whole.len() - 8 {
+            let mut changed = whole.clone();
+            changed[at..at + 8].fill(0xff);
+            std::fs::write(file.path(), &changed).unwrap();
+            let read = read_arrow(file.path(), &Choice::default());
+            gave_up |= read.is_err_and(|error| error.to_string().contains("gave up"));
+        }
+        assert!(gave_up);
     }
 }
