@@ -97,7 +97,8 @@ const ALL: &[&str] = &["id", "side", "uri", "label", "edges", "attributes", "lin
 
 /// Entity identifiers in id order.
 pub(super) fn uris(store: &Store) -> Result<Vec<Box<str>>, StoreError> {
-    let mut found = Vec::with_capacity(store.entities());
+    // A footer may claim four thousand million rows; what is set aside before they are there is a few megabytes.
+    let mut found = Vec::with_capacity(store.entities().min(1 << 20));
     for_each_batch(store, &["id", "side", "uri"], |rows| {
         let uris = rows.text("uri")?;
         found.extend((0..uris.len()).map(|row| Box::from(uris.value(row))));

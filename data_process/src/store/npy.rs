@@ -47,7 +47,8 @@ fn matrix(path: &Path) -> io::Result<(usize, Vec<f32>)> {
     if start[..MAGIC.len()] != *MAGIC {
         return Err(wrong("not a NumPy file of version 1.0"));
     }
-    let mut header = vec![0; usize::from(u16::from_le_bytes([start[8], start[9]]))];
+    let length = usize::from(u16::from_le_bytes([start[8], start[9]]));
+    let mut header = vec![0; length];
     file.read_exact(&mut header)?;
     let header = String::from_utf8_lossy(&header).replace(' ', "");
     if !header.contains("'descr':'<f4'") || !header.contains("'fortran_order':False") {
@@ -57,7 +58,8 @@ fn matrix(path: &Path) -> io::Result<(usize, Vec<f32>)> {
     let sizes: Vec<usize> = shape.unwrap_or_default().split(',').filter_map(|size| size.parse().ok()).collect();
     let [rows, width] = sizes[..] else { return Err(wrong("expected a matrix of two dimensions")) };
     let bytes = rows.checked_mul(width).and_then(|count| count.checked_mul(4)).ok_or_else(|| wrong("too large"))?;
-    if file.metadata()?.len() != (start.len() + usize::from(u16::from_le_bytes([start[8], start[9]])) + bytes) as u64 {
+    let whole = bytes.checked_add(start.len() + length).ok_or_else(|| wrong("too large"))?;
+    if file.metadata()?.len() != whole as u64 {
         return Err(wrong("its length is not what its header says"));
     }
     let mut values = vec![0_f32; rows * width];
@@ -81,6 +83,16 @@ mod tests {
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(matrix(&path).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_shape_that_cannot_be_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.npy");
+        for rows in [usize::MAX / 4, usize::MAX / 8, usize::MAX] {
+            write(&path, "<f4", &[rows, 1], &[]).unwrap();
+            assert_eq!(matrix(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{rows}");
         }
     }
 }

@@ -112,11 +112,12 @@ impl Store {
     fn plausible(&self, name: &str, said: &ColumnMeta) -> bool {
         let nulls = |part: &Part| {
             let leaf = part.vectors.get(name)?.leaf;
-            part.chunks(leaf).map(|(_, chunk)| chunk.statistics()?.null_count_opt()).sum::<Option<u64>>()
+            let mut chunks = part.chunks(leaf).map(|(_, chunk)| chunk.statistics()?.null_count_opt());
+            chunks.try_fold(0_u64, |sum, nulls| sum.checked_add(nulls?))
         };
-        let nulls = self.parts.iter().map(nulls).sum::<Option<u64>>();
-        let [left, right] = said.present;
-        left <= self.left && nulls.is_some_and(|nulls| (left + right) as u64 + nulls == self.entities as u64)
+        let [left, right] = said.present.map(|present| present as u64);
+        let rows = self.parts.iter().try_fold(left.saturating_add(right), |sum, part| sum.checked_add(nulls(part)?));
+        left <= self.left as u64 && rows == Some(self.entities as u64)
     }
 
     fn count_present(&self, name: &str, width: usize) -> Result<[usize; 2], StoreError> {

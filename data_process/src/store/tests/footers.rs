@@ -18,11 +18,17 @@ fn small_store() -> (tempfile::TempDir, PathBuf, Vec<u8>, ParquetMetaData) {
     let (folder, path) = temporary();
     let (values, about) = (floats(4 * 3), provenance());
     write(&path, &small_pair(), &[new_vectors("image", 3, &[0, 2, 3, 5], &values, &about)]).unwrap();
-    let mut bytes = fs::read(&path).unwrap();
+    let (bytes, footer) = taken_apart(&path);
+    (folder, path, bytes, footer)
+}
+
+/// The bytes of a file before the footer, and its footer.
+fn taken_apart(path: &Path) -> (Vec<u8>, ParquetMetaData) {
+    let mut bytes = fs::read(path).unwrap();
     let footer = ParquetMetaDataReader::new().parse_and_finish(&bytes::Bytes::from(bytes.clone())).unwrap();
     let length = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     bytes.truncate(bytes.len() - 8 - length);
-    (folder, path, bytes, footer)
+    (bytes, footer)
 }
 
 /// The bytes of a file with these row groups.
@@ -119,6 +125,43 @@ fn more_rows_than_ids() {
     let bytes = with_groups(&body, footer.file_metadata(), vec![large(0), large(1)]);
     let error = read_all(&path, &bytes).unwrap_err();
     assert!(matches!(error, StoreError::TooMany { .. }), "{error}");
+}
+
+/// As many rows as there may be, in a file of a few kilobytes: 64 GiB of names.
+#[test]
+fn more_rows_than_the_file_can_hold() {
+    let (_folder, path) = temporary();
+    write(&path, &small_pair(), &[]).unwrap();
+    let (body, footer) = taken_apart(&path);
+    let group = footer.row_group(0);
+    let rows = i64::from(u32::MAX);
+    let claim = |chunk: &ColumnChunkMetaData| chunk.clone().into_builder().set_num_values(rows).build().unwrap();
+    let builder = group.clone().into_builder().set_num_rows(rows);
+    let group = builder.set_column_metadata(group.columns().iter().map(claim).collect()).build().unwrap();
+    // The left graph has the four entities that it has, and the right one the rest.
+    let about = with_meta(footer.file_metadata(), |text| text.replace("[4,3]", &format!("[4,{}]", rows - 4)));
+    fs::write(&path, with_groups(&body, &about, vec![group])).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(store.uris().is_err());
+}
+
+/// The metadata of a file with what it says of the store changed.
+fn with_meta(about: &FileMetaData, change: impl Fn(&str) -> String) -> FileMetaData {
+    let keys = about.key_value_metadata().unwrap().iter().map(|pair| {
+        let value = pair.value.as_deref().map(&change);
+        parquet::file::metadata::KeyValue { key: pair.key.clone(), value }
+    });
+    FileMetaData::new(2, about.num_rows(), None, Some(keys.collect()), about.schema_descr_ptr(), None)
+}
+
+#[test]
+fn counts_of_vectors_that_cannot_be_are_counted_again() {
+    let (_folder, path, body, footer) = small_store();
+    let present = Store::open(&path).unwrap().vector_columns()[0].present;
+    assert_eq!(present, [3, 1]);
+    let changed = with_meta(footer.file_metadata(), |text| text.replace("[3,1]", &format!("[3,{}]", u64::MAX)));
+    fs::write(&path, with_groups(&body, &changed, footer.row_groups().to_vec())).unwrap();
+    assert_eq!(Store::open(&path).unwrap().vector_columns()[0].present, present);
 }
 
 /// A file of `count` columns of one row, all of type `kind`, that claim to lie one after another.

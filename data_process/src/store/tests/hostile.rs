@@ -18,8 +18,11 @@ pub(super) fn read_all(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         assert!(vectors.rows().windows(2).all(|pair| pair[0] < pair[1]));
         assert!(vectors.rows().iter().all(|&row| (row as usize) < store.entities()));
     }
-    store.structure()?;
-    store.pair().map(drop)
+    // Each is asked, also after another failed.
+    let (uris, structure, pair) = (store.uris(), store.structure(), store.pair());
+    uris?;
+    structure?;
+    pair.map(drop)
 }
 
 pub(super) fn survives(path: &Path, bytes: &[u8], what: impl std::fmt::Display) {
