@@ -1,5 +1,5 @@
-//! The Parquet and Arrow libraries panic on some damaged files, and say so in their documentation; here that becomes an
-//! error.
+//! What other people's files and the libraries that read them may do: unfold to so much and no more; and panic, which the
+//! Parquet and Arrow libraries do on some damaged files, and say so in their documentation. Here that becomes an error.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -7,6 +7,12 @@ use std::sync::Once;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+
+/// Floats that a file of so many bytes may unfold to. Compression, and one vector that stands for many entities, are
+/// honest up to a point: 64 times the file and 256 MiB are granted; a file that wants more is a bomb or not for us.
+pub(crate) fn allowance(file_bytes: u64) -> u64 {
+    (file_bytes.saturating_mul(64).saturating_add(256 << 20)) / 4
+}
 
 thread_local! {
     /// Whether a panic of this thread is about to become an error, and not to be printed.

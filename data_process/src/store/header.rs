@@ -83,10 +83,19 @@ pub(super) fn read(bytes: &[u8]) -> Option<Result<PlainPage, &'static str>> {
     )
 }
 
-/// Whether a page header, of any kind of page, ends within these bytes. The Parquet library must not be given any other:
-/// it would count out all that a list in it claims to hold, which may take hours.
-pub(super) fn ends(bytes: &[u8]) -> bool {
-    Thrift { bytes, depth: 0 }.skip_struct().is_some()
+/// How many values a page of any kind claims to hold; `None` if its header does not end within these bytes. The Parquet
+/// library must not be given such a header: it would count out all that a list in it claims to hold, which may take hours.
+pub(super) fn values(bytes: &[u8]) -> Option<u64> {
+    let mut thrift = Thrift { bytes, depth: 0 };
+    let (mut values, mut last) = (0_u64, 0);
+    loop {
+        match thrift.field(&mut last)? {
+            (_, STOP) => return Some(values),
+            // The headers of a data page, a dictionary and a version 2 data page all begin with it.
+            (5 | 7 | 8, STRUCT) => values = values.saturating_add(u64::try_from(thrift.numbers()?[1]?).ok()?),
+            (_, wire) => thrift.skip(wire)?,
+        }
+    }
 }
 
 fn from_v1(fields: &Numbers, header: usize, size: usize) -> Option<Result<PlainPage, &'static str>> {
@@ -220,9 +229,9 @@ mod tests {
     fn a_header_cut_short_is_no_header() {
         let bytes = write_v2(1_000_000, 250_000, 7, 61, 300, 9);
         for length in 0..bytes.len() {
-            assert!(read(&bytes[..length]).is_none() && !ends(&bytes[..length]), "{length}");
+            assert!(read(&bytes[..length]).is_none() && values(&bytes[..length]).is_none(), "{length}");
         }
-        assert!(ends(&bytes));
+        assert_eq!(values(&bytes), Some(250_000));
     }
 
     #[test]
@@ -241,7 +250,7 @@ mod tests {
         }
         // Deep nesting and a list of 2^63 items.
         let _ = read(&[0x9c; 4000]);
-        assert!(!ends(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0]));
+        assert!(values(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0]).is_none());
         let _ = read(&[0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     }
 }

@@ -81,7 +81,7 @@ pub use column::Column;
 pub use convert::{Conversion, convert};
 pub use error::StoreError;
 pub use export::{Format, export};
-pub(crate) use guarded::{Guarded, guarded};
+pub(crate) use guarded::{Guarded, allowance, guarded};
 pub use meta::Origin;
 pub use npy::read_matrix;
 pub(crate) use part::reader_of;

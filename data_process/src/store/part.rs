@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
@@ -19,7 +20,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::guarded::Guarded;
+use super::guarded::{Guarded, allowance};
 use super::levels::Shape;
 use super::mapped::Mapping;
 use super::meta::Meta;
@@ -120,7 +121,7 @@ impl Part {
         let metadata = ArrowReaderMetadata::try_new(self.footer.clone(), options);
         let metadata = metadata.map_err(|source| self.undecodable(source))?;
         let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(self.file.clone()), metadata);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned::new(self.file.clone()), metadata);
         Ok(builder.with_projection(mask).with_batch_size(8192))
     }
 
@@ -247,17 +248,28 @@ pub(super) fn range_of(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
 /// A reader of any Parquet file.
 pub(crate) fn reader_of(file: File) -> Result<ParquetRecordBatchReaderBuilder<Positioned>, ParquetError> {
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(Arc::new(file)), metadata))
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned::new(Arc::new(file)), metadata))
 }
 
 /// A file read at given places, so that several readers can share it; the page headers in it are checked before the
 /// Parquet library sees them.
 #[derive(Debug)]
-pub(crate) struct Positioned(pub Arc<File>);
+pub(crate) struct Positioned {
+    file: Arc<File>,
+    /// Values that pages may still claim: a few bytes may stand for two thousand million, and the library makes room.
+    left: Arc<AtomicU64>,
+}
+
+impl Positioned {
+    fn new(file: Arc<File>) -> Self {
+        let left = Arc::new(AtomicU64::new(allowance(file.metadata().map_or(0, |about| about.len()))));
+        Self { file, left }
+    }
+}
 
 impl Length for Positioned {
     fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |about| about.len())
+        self.file.metadata().map_or(0, |about| about.len())
     }
 }
 
@@ -265,7 +277,7 @@ impl ChunkReader for Positioned {
     type T = io::BufReader<From>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(io::BufReader::new(From { file: self.0.clone(), at: start, checked: false }))
+        Ok(io::BufReader::new(From { file: self.file.clone(), left: self.left.clone(), at: start, checked: false }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
@@ -273,7 +285,7 @@ impl ChunkReader for Positioned {
             return Err(ParquetError::EOF("the range reaches beyond the end of the file".into()));
         }
         let mut buffer = vec![0; length];
-        read_at(&self.0, &mut buffer, start)?;
+        read_at(&self.file, &mut buffer, start)?;
         Ok(buffer.into())
     }
 }
@@ -283,6 +295,7 @@ impl ChunkReader for Positioned {
 #[derive(Debug)]
 pub(crate) struct From {
     file: Arc<File>,
+    left: Arc<AtomicU64>,
     at: u64,
     checked: bool,
 }
@@ -290,8 +303,12 @@ pub(crate) struct From {
 impl From {
     fn check(&mut self) -> io::Result<()> {
         let rest = Mapping::new(&self.file, self.at..self.file.metadata()?.len())?;
-        self.checked = header::ends(rest.bytes());
-        if self.checked { Ok(()) } else { Err(io::Error::other("a page header cannot be read")) }
+        let values = header::values(rest.bytes()).ok_or_else(|| io::Error::other("a page header cannot be read"))?;
+        let granted = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(values));
+        self.checked = granted.is_ok();
+        granted
+            .map(drop)
+            .map_err(|_| io::Error::other("its pages claim more values than a file of its size is granted"))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use hdf5_pure::{DType, Dataset, Datatype, File};
+use hdf5_pure::{DType, Dataset, Datatype, File, VlenStringReadOptions};
 
 use super::arrays::{self, Choice, Content, Layout, Named};
 use super::element::{Dtype, Element};
@@ -43,7 +43,12 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
                 return Err(VectorError::Empty { path: path.to_owned() });
             }
             let keys = match keys {
-                Some(keys) => read_keys(path, &datasets[keys].0, &datasets[keys].1)?,
+                Some(keys) => {
+                    let (name, dataset) = &datasets[keys];
+                    let cell = dataset.datatype().map_err(|error| library(path, &error))?.type_size();
+                    table.grant((shape[0] as u64).saturating_mul(u64::from(cell)) / 4)?;
+                    read_keys(path, name, dataset, allowance(size) * 4)?
+                }
                 None => Keys::Ids((0..shape[0] as i64).collect()),
             };
             let mut values = Vec::new();
@@ -95,10 +100,14 @@ fn floats(path: &Path, dataset: &Dataset, out: &mut Vec<f32>) -> Result<(), Vect
     Ok(())
 }
 
-fn read_keys(path: &Path, name: &str, dataset: &Dataset) -> Result<Keys, VectorError> {
-    match dataset.dtype().map_err(|error| library(path, &error))? {
+/// Reads the keys, which may take so many bytes: one name may stand for many rows.
+fn read_keys(path: &Path, name: &str, dataset: &Dataset, allowed: u64) -> Result<Keys, VectorError> {
+    let kind = dataset.dtype().map_err(|error| library(path, &error))?;
+    match kind {
         DType::String | DType::VariableLengthString => {
-            let names = dataset.read_string().map_err(|error| library(path, &error))?;
+            let limit = VlenStringReadOptions::new().with_max_payload_bytes(allowed as usize);
+            let names = if kind == DType::String { dataset.read_string() } else { dataset.read_vlen_strings(limit) };
+            let names = names.map_err(|error| library(path, &error))?;
             Ok(Keys::Names(names.into_iter().map(|name| name.trim_end_matches('\0').into()).collect()))
         }
         kind if is_integer(&kind) => Ok(Keys::Ids(dataset.read_i64().map_err(|error| library(path, &error))?)),
@@ -127,8 +136,10 @@ mod tests {
 
     #[test]
     fn a_dataset_that_claims_too_much_is_refused() {
-        let error = read(&path("bomb.h5"), &Choice::default()).unwrap_err();
-        assert!(matches!(error, VectorError::TooLarge { .. }), "{error}");
+        for name in ["bomb.h5", "bomb_names.h5"] {
+            let error = read(&path(name), &Choice::default()).unwrap_err();
+            assert!(matches!(error, VectorError::TooLarge { .. }), "{name}: {error}");
+        }
     }
 
     #[test]

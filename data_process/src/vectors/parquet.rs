@@ -264,6 +264,13 @@ mod tests {
         assert!(matches!(read(&file, &choice(Some("left"), Some("left"))), Err(VectorError::NotKeys { .. })));
     }
 
+    /// A hundred million zeros in 755 bytes.
+    #[test]
+    fn a_page_that_stands_for_too_much_is_refused_before_it_unfolds() {
+        let error = read(&path("bomb.parquet"), &Choice::default()).unwrap_err();
+        assert!(error.to_string().contains("claim more values"), "{error}");
+    }
+
     #[test]
     fn a_null_inside_a_vector_is_refused_and_a_null_vector_passed_over() {
         let error = read(&path("null_inside.parquet"), &Choice::default()).unwrap_err();

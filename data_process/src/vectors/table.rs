@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::element::Element;
 use super::error::VectorError;
 use super::pickle::value::elements;
+pub(crate) use crate::store::allowance;
 
 /// The keys of a table's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,12 +86,6 @@ impl VectorTable {
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.width..(row + 1) * self.width]
     }
-}
-
-/// Floats that a file of so many bytes may unfold to. Compression, and one vector that stands for many entities, are
-/// honest up to a point: 64 times the file and 256 MiB are granted; a file that wants more is a bomb or not for us.
-pub(crate) fn allowance(file_bytes: u64) -> u64 {
-    (file_bytes.saturating_mul(64).saturating_add(256 << 20)) / 4
 }
 
 /// One key, borrowed from the file.
