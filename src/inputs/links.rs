@@ -233,8 +233,8 @@ mod tests {
         Structure { left: 100, entities: 200, links, ..Structure::default() }
     }
 
-    fn share(share: f64) -> Option<Share> {
-        Some(share.try_into().unwrap())
+    fn share(share: f64) -> Share {
+        share.try_into().unwrap()
     }
 
     fn rate(rate: f64) -> Rate {
@@ -258,14 +258,14 @@ mod tests {
 
     #[test]
     fn the_parts_are_disjoint_and_no_links_or_too_few_are_errors() {
-        let links = Links::split(&structure(100), 42, rate(0.2), share(0.25)).unwrap();
+        let links = Links::split(&structure(100), 42, rate(0.2), Some(share(0.25))).unwrap();
         assert_eq!((links.train.len(), links.validation.len(), links.test.len()), (15, 5, 80));
         let none = Links::split(&structure(0), 42, rate(0.2), None);
         assert!(matches!(none, Err(InputsError::NoLinks)));
         let few = Links::split(&structure(5), 42, rate(0.2), None);
         assert!(matches!(few, Err(InputsError::TooFewLinks { train: 1, test: 4, .. })));
         for part in [0.0, 0.1] {
-            let unchosen = Links::split(&structure(20), 42, rate(0.2), share(part));
+            let unchosen = Links::split(&structure(20), 42, rate(0.2), Some(share(part)));
             assert!(matches!(unchosen, Err(InputsError::NoValidation { seeds: 4, .. })), "{part}");
         }
     }
@@ -277,7 +277,7 @@ mod tests {
         write("train_links", "e3\te103\ne1\te101\ne0\te100\ne4\te104\n");
         write("test_links", "e2\te102\ne5\te105\n");
         let uris: Vec<Box<str>> = (0..200).map(|id| format!("e{id}").into()).collect();
-        let half = share(0.5);
+        let half = Some(share(0.5));
         let links = Links::published(folder.path(), &structure(100), &uris, half).unwrap();
         assert_eq!(links.train, [[3, 103], [1, 101]]);
         assert_eq!(links.validation, [[0, 100], [4, 104]]);

@@ -435,7 +435,7 @@ mod tests {
         ("run.seed", &["-1"], &["0"]),
         ("split.rate", &["0", "1", "-0.1", "nan"], &["0.5"]),
         ("split.seed", &["-1"], &["0"]),
-        ("split.validation", &["0", "1", "-0.1", "nan"], &["0.5"]),
+        ("split.validation", &["1", "-0.1", "nan"], &["0", "0.5"]),
         ("train.batch_size", &["0", "-1"], &["1"]),
         ("train.checkpoint_every", &["0", "-1"], &["1"]),
         ("train.curriculum.epochs", &["[0, 50, 100, 150, -1]"], &["[0, 1, 2, 3, 4]"]),
