@@ -173,7 +173,7 @@ fn sides(links: &[Link]) -> [Vec<u32>; 2] {
 }
 
 /// What the names of a checkpoint's tensors begin with.
-const MODEL: &str = "model/";
-const ESTIMATORS: &str = "estimators/";
+pub(super) const MODEL: &str = "model/";
+pub(super) const ESTIMATORS: &str = "estimators/";
 const OPTIMISER: &str = "optimiser/";
 const ESTIMATOR_OPTIMISER: &str = "estimator_optimiser/";

@@ -226,16 +226,22 @@ fn a_run_starts_from_the_parameters_it_is_given() {
     let initial = place.path().join("initial.safetensors");
     tch::Tensor::write_safetensors(&ours, &initial).unwrap();
     // Another seed, and steps too small to be seen: what is left is the start.
-    let given = format!("train.initial={}", initial.display());
-    let still = ["run.seed=9", "train.lr=1e-30", "train.weight_decay=0", &given];
-    run(&config(&store, 1, &still), &place.path().join("still"), Existing::Refuse).unwrap();
+    let given = |file: &Path| format!("train.initial={}", file.display());
+    let start = |from: &Path, name: &str| {
+        let still = ["run.seed=9", "train.lr=1e-30", "train.weight_decay=0", &given(from)];
+        run(&config(&store, 1, &still), &place.path().join(name), Existing::Refuse).unwrap();
+    };
+    start(&initial, "still");
+    start(&place.path().join("taught/checkpoints/last.safetensors"), "from_checkpoint");
     let parameters = |name: &str| {
         let mut all = bits(&place.path().join(name));
         all.retain(|(name, _)| name.starts_with("model/") || name.starts_with("estimators/"));
         all
     };
     assert!(parameters("still") == parameters("taught"));
-    let narrow = run(&config(&store, 1, &[&given, "model.dim=16"]), &place.path().join("narrow"), Existing::Refuse);
+    assert!(parameters("from_checkpoint") == parameters("taught"));
+    let narrow =
+        run(&config(&store, 1, &[&given(&initial), "model.dim=16"]), &place.path().join("narrow"), Existing::Refuse);
     assert!(matches!(narrow, Err(TrainError::Parameters(ParametersError::Shape { .. }))));
     assert!(!place.path().join("narrow").exists());
 }
