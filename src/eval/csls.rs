@@ -40,7 +40,7 @@ impl Scores {
         let kept = if n * m * 4 <= KEPT { Some(Tensor::f_empty([n, m], options)?) } else { None };
         let own = Tensor::empty([n.min(m)], options);
         let mut scores = Self { left: left.detach(), right: right.detach().tr(), kept, own, hubness: None };
-        let mut hubs = k.map(|k| Hubs { k: k.max(1) as i64, rows: Vec::new(), columns: None });
+        let mut hubs = k.map(|k| Hubs { k: k as i64, rows: Vec::new(), columns: None });
         for (start, height) in scores.blocks() {
             let cosines = scores.first_cosines((start, height))?;
             let own = cosines.diagonal(start, 0, 1);

@@ -20,11 +20,11 @@ mod tests;
 mod values;
 
 use data_process::pair::GraphPair;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use between::Between;
 
+use crate::bounds;
 use crate::inputs::links::Link;
 use rules::Rule;
 use values::Values;
@@ -36,16 +36,8 @@ pub struct EvidenceConfig {
     /// Whether typed attribute values are.
     pub values: bool,
     /// What a nat of evidence adds to a score, which is on the scale of two cosines.
-    #[serde(deserialize_with = "not_negative")]
+    #[serde(deserialize_with = "bounds::not_negative")]
     pub weight: f64,
-}
-
-fn not_negative<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let number = f64::deserialize(from)?;
-    if number >= 0.0 && number.is_finite() {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("must be a number that is not negative, such as 0.06; {number} is not one")))
 }
 
 /// A left and a right attribute that say the same.
