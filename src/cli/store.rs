@@ -161,7 +161,9 @@ impl ExportFormat {
             Self::Csv => write(Format::Csv)?,
             Self::IdFiles => write(Format::IdFiles)?,
         };
-        remarks.iter().for_each(|remark| bars.on(Event::Note(remark)));
+        for remark in &remarks {
+            bars.on(Event::Note(remark));
+        }
         Ok(())
     }
 }

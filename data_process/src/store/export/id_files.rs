@@ -24,8 +24,8 @@ pub(super) fn write(pair: &GraphPair, folder: &Path, name: &Path) -> Result<Vec<
 
 /// A name must be one field of one line.
 fn check(names: &Names) -> Result<(), StoreError> {
-    let breaks = |name: &&Box<str>| name.is_empty() || name.contains(['\t', '\n', '\r', '\0']);
-    match names.iter().find(breaks) {
+    let breaks = |name: &str| name.is_empty() || name.contains(['\t', '\n', '\r', '\0']);
+    match names.iter().find(|name| breaks(name)) {
         Some(name) => Err(StoreError::LayoutName { name: name.to_string() }),
         None => Ok(()),
     }

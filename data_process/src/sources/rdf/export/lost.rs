@@ -11,9 +11,11 @@ use crate::pair::{Fact, Graph, GraphPair, Names};
 use crate::sources::collect::is_name;
 use crate::sources::rdf::SAME;
 
+type Count = fn(&Graph) -> usize;
+
 /// A line for each kind of loss that a pair meets.
 pub(super) fn of(pair: &GraphPair) -> Vec<String> {
-    let kinds: [(fn(&Graph) -> usize, &str); 5] = [
+    let kinds: [(Count, &str); 5] = [
         (repeated, "triples and literals said before, which come back once"),
         (
             other_edges,
@@ -29,7 +31,7 @@ pub(super) fn of(pair: &GraphPair) -> Vec<String> {
             "literals whose language tag or datatype is left out or written otherwise (no BCP 47, capitals, xsd:string)",
         ),
     ];
-    let count = |of: fn(&Graph) -> usize| of(&pair.left) + of(&pair.right);
+    let count = |of: Count| of(&pair.left) + of(&pair.right);
     let counts = kinds.iter().map(|(of, what)| (count(*of), what));
     counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
 }
