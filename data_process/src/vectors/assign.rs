@@ -106,8 +106,8 @@ pub fn assign(
     match (tables.len(), indexes.len()) {
         (_, 0) => slots.by_key(tables, ids),
         (2, 2) => {
-            for side in 0..2 {
-                slots.by_index(tables, side..side + 1, indexes, side..side + 1)?;
+            for side in [0..1, 1..2] {
+                slots.by_index(tables, side.clone(), indexes, side)?;
             }
         }
         (files, all) => slots.by_index(tables, 0..files, indexes, 0..all)?,
