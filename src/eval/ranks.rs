@@ -191,19 +191,20 @@ mod tests {
         let ranking = Ranking::new(&row(&left, &lefts), &row(&right, &rights), config).unwrap();
         let found = ranking.among([&ids(&lefts), &ids(&rights)]).ranks(None).unwrap();
         let cosines = left.mm(&right.tr());
-        for (link, (l, r)) in lefts.into_iter().zip(rights).enumerate() {
+        let expected = lefts.into_iter().zip(rights).map(|(l, r)| {
             let own = cosines.double_value(&[l, r]);
-            let beats = |others: &Tensor| others.ge(own - 1e-7).sum(Kind::Int64).int64_value(&[]) as f64;
-            assert_eq!(found.left_to_right[link], beats(&cosines.get(l)), "link {link}");
-            assert_eq!(found.right_to_left[link], beats(&cosines.select(1, r)), "link {link}");
-        }
+            let rank = |others: &Tensor| others.ge(own - 1e-7).sum(Kind::Int64).int64_value(&[]) as f64;
+            (rank(&cosines.get(l)), rank(&cosines.select(1, r)))
+        });
+        let (left_to_right, right_to_left) = expected.unzip();
+        assert_eq!(found, Ranks { left_to_right, right_to_left });
     }
 
     #[test]
     fn what_is_not_a_number_ranks_last() {
         let broken = unit(5, 7).index_fill(0, &Tensor::from_slice(&[2_i64]), f64::NAN);
         let found = ranks(&broken, &unit(5, 7), EvalConfig { csls: false, csls_k: 1, ties: Ties::Pessimistic });
-        assert_eq!(found.left_to_right[2], 5.0);
+        assert!(found.left_to_right[2] > 4.5);
         assert!(found.left_to_right.iter().all(|rank| *rank >= 1.0));
     }
 

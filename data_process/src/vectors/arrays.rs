@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::VectorError;
 use super::pickle::value::elements;
+use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
 
 /// What an array is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +53,61 @@ pub struct Choice {
 
 /// How the arrays of a file are to be read; the numbers are positions in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+enum Layout {
     /// One array per entity, named after it.
     PerEntity(Vec<usize>),
     /// One matrix, with the array of its keys, or with row numbers as keys.
     Matrix { vectors: usize, keys: Option<usize> },
 }
 
+/// A file of named arrays, which are known by their position.
+pub(crate) trait Arrays {
+    /// The outsides of all arrays.
+    fn outlines(&self) -> &[Named];
+
+    /// Appends the floats of an array to `out`, row-major.
+    fn floats(&mut self, at: usize, out: &mut Vec<f32>) -> Result<(), VectorError>;
+
+    /// An array as keys.
+    fn keys(&mut self, at: usize) -> Result<Keys, VectorError>;
+}
+
+/// Reads the vectors among the arrays of a file of so many bytes. Nothing is set aside for floats that such a file is not
+/// granted.
+pub(crate) fn read(
+    path: &Path,
+    size: u64,
+    arrays: &mut impl Arrays,
+    choice: &Choice,
+) -> Result<VectorTable, VectorError> {
+    let mut table = TableBuilder::new(path, allowance(size));
+    let outlines = arrays.outlines().to_vec();
+    let count = |at: usize| elements(&outlines[at].shape).map_or(u64::MAX, |count| count as u64);
+    match layout(path, &outlines, choice)? {
+        Layout::PerEntity(vectors) => {
+            for at in vectors {
+                table.grant(count(at))?;
+                table.push(Key::Name(&outlines[at].name), |out| arrays.floats(at, out))?;
+            }
+            table.finish()
+        }
+        Layout::Matrix { vectors, keys } => {
+            table.grant(count(vectors))?;
+            // A matrix without floats may claim any number of rows; they are not counted out.
+            if count(vectors) == 0 {
+                return Err(VectorError::Empty { path: path.to_owned() });
+            }
+            let shape = &outlines[vectors].shape;
+            let keys = keys.map_or_else(|| Ok(Keys::Ids((0..shape[0] as i64).collect())), |keys| arrays.keys(keys))?;
+            let mut values = Vec::new();
+            arrays.floats(vectors, &mut values)?;
+            VectorTable::new(path, keys, shape[1..].iter().product(), values)
+        }
+    }
+}
+
 /// Decides the layout.
-pub(crate) fn layout(path: &Path, arrays: &[Named], choice: &Choice) -> Result<Layout, VectorError> {
+fn layout(path: &Path, arrays: &[Named], choice: &Choice) -> Result<Layout, VectorError> {
     if let Some(column) = &choice.column {
         let vectors = position(path, arrays, column)?;
         if !arrays[vectors].is_matrix() {

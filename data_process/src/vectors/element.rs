@@ -124,6 +124,12 @@ impl Dtype {
             Number::Float(value) => value as f32,
         }));
     }
+
+    /// The integers in `bytes`, whole elements in order; one that is no integer of 64 bits is −1, which is nobody's id.
+    pub fn integers(self, bytes: &[u8]) -> Vec<i64> {
+        let numbers = bytes.chunks_exact(self.element.size()).map(|element| self.number(element));
+        numbers.map(|number| if let Number::Int(id) = number { i64::try_from(id).unwrap_or(-1) } else { -1 }).collect()
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +152,14 @@ mod tests {
         }
         assert_eq!(Dtype { element: Element::I16, big_endian: true }.number(&[0xff, 0xfe]), Number::Int(-2));
         assert_eq!(Dtype::little(Element::U64).number(&[0xff; 8]), Number::Int(u64::MAX.into()));
+    }
+
+    #[test]
+    fn what_is_no_integer_of_64_bits_is_nobodys_id() {
+        let bytes = [3_u64.to_le_bytes(), (1_u64 << 63).to_le_bytes()].concat();
+        assert_eq!(Dtype::little(Element::U64).integers(&bytes), [3, -1]);
+        assert_eq!(Dtype { element: Element::I16, big_endian: true }.integers(&[0xff, 0xfe]), [-2]);
+        assert_eq!(Dtype::little(Element::F32).integers(&1.0_f32.to_le_bytes()), [-1]);
     }
 
     #[test]

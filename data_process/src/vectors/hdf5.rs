@@ -7,11 +7,10 @@ use std::path::Path;
 
 use hdf5_pure::{DType, Dataset, Datatype, File, VlenStringReadOptions};
 
-use super::arrays::{self, Choice, Content, Layout, Named};
+use super::arrays::{self, Arrays, Choice, Content, Named};
 use super::element::{Dtype, Element};
 use super::error::VectorError;
-use super::pickle::value::elements;
-use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
+use super::table::{Keys, TableBuilder, VectorTable, allowance};
 
 /// Reads the vectors in an HDF5 file.
 ///
@@ -24,37 +23,50 @@ pub fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
         file.root().iter_datasets().map_err(|error| library(path, &error))?.collect();
     let outlines =
         datasets.iter().map(|(name, dataset)| outline(path, name, dataset)).collect::<Result<Vec<_>, _>>()?;
-    let mut table = TableBuilder::new(path, allowance(size));
-    match arrays::layout(path, &outlines, choice)? {
-        Layout::PerEntity(vectors) => {
-            for at in vectors {
-                let (name, dataset) = &datasets[at];
-                table.grant(outlines[at].shape.iter().product::<usize>() as u64)?;
-                table.push(Key::Name(name), |out| floats(path, dataset, out))?;
-            }
-            table.finish()
+    arrays::read(path, size, &mut Hdf5 { path, size, datasets, outlines }, choice)
+}
+
+struct Hdf5<'a> {
+    path: &'a Path,
+    /// Bytes of the file.
+    size: u64,
+    datasets: Vec<(String, Dataset)>,
+    outlines: Vec<Named>,
+}
+
+impl Arrays for Hdf5<'_> {
+    fn outlines(&self) -> &[Named] {
+        &self.outlines
+    }
+
+    fn floats(&mut self, at: usize, out: &mut Vec<f32>) -> Result<(), VectorError> {
+        let dataset = &self.datasets[at].1;
+        let wrong = |error| library(self.path, &error);
+        match half(&dataset.datatype().map_err(wrong)?) {
+            Some(half) => half.floats(&dataset.read_raw().map_err(wrong)?, out),
+            None => out.extend(dataset.read_f32().map_err(wrong)?),
         }
-        Layout::Matrix { vectors, keys } => {
-            let shape = &outlines[vectors].shape;
-            let count = elements(shape).map_or(u64::MAX, |count| count as u64);
-            table.grant(count)?;
-            // A matrix without floats may claim any number of rows; they are not counted out.
-            if count == 0 {
-                return Err(VectorError::Empty { path: path.to_owned() });
+        Ok(())
+    }
+
+    /// The library makes room for all bytes of strings of one length, whether or not they are in the file; and strings of
+    /// any length may all be the same one.
+    fn keys(&mut self, at: usize) -> Result<Keys, VectorError> {
+        let (name, dataset) = &self.datasets[at];
+        let wrong = |error| library(self.path, &error);
+        let allowed = allowance(self.size);
+        let (rows, cell) = (self.outlines[at].shape[0] as u64, dataset.datatype().map_err(wrong)?.type_size());
+        TableBuilder::new(self.path, allowed).grant(rows.saturating_mul(u64::from(cell)) / 4)?;
+        let names = match dataset.dtype().map_err(wrong)? {
+            DType::String => dataset.read_string(),
+            DType::VariableLengthString => {
+                dataset.read_vlen_strings(VlenStringReadOptions::new().with_max_payload_bytes(allowed as usize * 4))
             }
-            let keys = match keys {
-                Some(keys) => {
-                    let (name, dataset) = &datasets[keys];
-                    let cell = dataset.datatype().map_err(|error| library(path, &error))?.type_size();
-                    table.grant((shape[0] as u64).saturating_mul(u64::from(cell)) / 4)?;
-                    read_keys(path, name, dataset, allowance(size) * 4)?
-                }
-                None => Keys::Ids((0..shape[0] as i64).collect()),
-            };
-            let mut values = Vec::new();
-            floats(path, &datasets[vectors].1, &mut values)?;
-            VectorTable::new(path, keys, shape[1..].iter().product(), values)
-        }
+            kind if is_integer(&kind) => return Ok(Keys::Ids(dataset.read_i64().map_err(wrong)?)),
+            _ => return Err(VectorError::NotKeys { path: self.path.to_owned(), name: name.clone() }),
+        };
+        let names = names.map_err(wrong)?.into_iter();
+        Ok(Keys::Names(names.map(|name| name.trim_end_matches('\0').into()).collect()))
     }
 }
 
@@ -87,31 +99,6 @@ fn half(stored: &Datatype) -> Option<Dtype> {
             Some(Dtype { element: Element::F16, big_endian: *byte_order == hdf5_pure::DatatypeByteOrder::BigEndian })
         }
         _ => None,
-    }
-}
-
-fn floats(path: &Path, dataset: &Dataset, out: &mut Vec<f32>) -> Result<(), VectorError> {
-    let stored = dataset.datatype().map_err(|error| library(path, &error))?;
-    if let Some(half) = half(&stored) {
-        half.floats(&dataset.read_raw().map_err(|error| library(path, &error))?, out);
-    } else {
-        out.extend(dataset.read_f32().map_err(|error| library(path, &error))?);
-    }
-    Ok(())
-}
-
-/// Reads the keys, which may take so many bytes: one name may stand for many rows.
-fn read_keys(path: &Path, name: &str, dataset: &Dataset, allowed: u64) -> Result<Keys, VectorError> {
-    let kind = dataset.dtype().map_err(|error| library(path, &error))?;
-    match kind {
-        DType::String | DType::VariableLengthString => {
-            let limit = VlenStringReadOptions::new().with_max_payload_bytes(allowed as usize);
-            let names = if kind == DType::String { dataset.read_string() } else { dataset.read_vlen_strings(limit) };
-            let names = names.map_err(|error| library(path, &error))?;
-            Ok(Keys::Names(names.into_iter().map(|name| name.trim_end_matches('\0').into()).collect()))
-        }
-        kind if is_integer(&kind) => Ok(Keys::Ids(dataset.read_i64().map_err(|error| library(path, &error))?)),
-        _ => Err(VectorError::NotKeys { path: path.to_owned(), name: name.to_owned() }),
     }
 }
 

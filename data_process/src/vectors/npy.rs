@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::arrays::{self, Choice, Content, Layout, Named};
-use super::element::{Dtype, Element, Number};
+use super::arrays::{self, Arrays, Choice, Content, Named};
+use super::element::{Dtype, Element};
 use super::error::VectorError;
 use super::pickle::value::{contiguous, elements, walk};
-use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
+use super::table::{Keys, VectorTable, allowance};
 
 /// The longest header that is read; numpy's are 118 bytes, but for structured types.
 const MAX_HEADER: usize = 1 << 16;
@@ -217,17 +217,10 @@ impl<'a, R: Read> Reading<'a, R> {
         }
         let cells = bytes.chunks_exact(size);
         Ok(match kind {
-            Kind::Number(dtype) => Keys::Ids(cells.map(|cell| integer(dtype, cell)).collect()),
+            Kind::Number(dtype) => Keys::Ids(dtype.integers(&bytes)),
             Kind::Unicode { big_endian, .. } => Keys::Names(cells.map(|cell| unicode(cell, big_endian)).collect()),
             Kind::Bytes { .. } => Keys::Names(cells.map(|cell| trimmed(&String::from_utf8_lossy(cell))).collect()),
         })
-    }
-}
-
-fn integer(dtype: Dtype, cell: &[u8]) -> i64 {
-    match dtype.number(cell) {
-        Number::Int(value) => value as i64,
-        Number::Float(value) => value as i64,
     }
 }
 
@@ -290,59 +283,44 @@ pub fn read_npz(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError
     let (file, size) = open(path)?;
     let archive = zip::ZipArchive::new(BufReader::new(file));
     let archive = archive.map_err(|source| npy_error(path, NpyError::Archive { source }))?;
-    Npz { path, archive, allowed: allowance(size) }.read(choice)
+    let mut npz = Npz { path, archive, allowed: allowance(size) * 4, outlines: Vec::new() };
+    for index in 0..npz.archive.len() {
+        let outline = npz.with(index, |name, array| Ok(array.header.outline(name)))?;
+        npz.outlines.push(outline);
+    }
+    arrays::read(path, size, &mut npz, choice)
 }
 
 struct Npz<'a> {
     path: &'a Path,
     archive: zip::ZipArchive<BufReader<File>>,
-    /// Floats that may be held in all.
+    /// Bytes that one array may unfold to.
     allowed: u64,
+    outlines: Vec<Named>,
+}
+
+impl Arrays for Npz<'_> {
+    fn outlines(&self) -> &[Named] {
+        &self.outlines
+    }
+
+    fn floats(&mut self, at: usize, out: &mut Vec<f32>) -> Result<(), VectorError> {
+        self.with(at, |_, array| array.floats(out))
+    }
+
+    fn keys(&mut self, at: usize) -> Result<Keys, VectorError> {
+        self.with(at, |_, array| array.keys())
+    }
 }
 
 impl Npz<'_> {
-    fn read(&mut self, choice: &Choice) -> Result<VectorTable, VectorError> {
-        let mut outlines = Vec::new();
-        for index in 0..self.archive.len() {
-            outlines.push(self.with(index, |name, array| Ok(array.header.outline(name)))?);
-        }
-        match arrays::layout(self.path, &outlines, choice)? {
-            Layout::PerEntity(arrays) => self.per_entity(&arrays, &outlines),
-            Layout::Matrix { vectors, keys } => self.matrix(vectors, keys),
-        }
-    }
-
-    fn per_entity(&mut self, arrays: &[usize], outlines: &[Named]) -> Result<VectorTable, VectorError> {
-        let mut table = TableBuilder::new(self.path, self.allowed);
-        for index in arrays {
-            table.push(Key::Name(&outlines[*index].name), |out| self.with(*index, |_, array| array.floats(out)))?;
-        }
-        table.finish()
-    }
-
-    fn matrix(&mut self, vectors: usize, keys: Option<usize>) -> Result<VectorTable, VectorError> {
-        let (shape, values) = self.with(vectors, |_, array| {
-            let mut values = Vec::new();
-            array.floats(&mut values)?;
-            Ok((array.header.shape.clone(), values))
-        })?;
-        if values.is_empty() {
-            return Err(VectorError::Empty { path: self.path.to_owned() });
-        }
-        let keys = match keys {
-            Some(keys) => self.with(keys, |_, array| array.keys())?,
-            None => Keys::Ids((0..shape[0] as i64).collect()),
-        };
-        VectorTable::new(self.path, keys, shape[1..].iter().product(), values)
-    }
-
     /// Opens one array of the archive.
     fn with<T>(
         &mut self,
         index: usize,
         read: impl FnOnce(&str, &mut Reading<'_, &mut dyn Read>) -> Result<T, VectorError>,
     ) -> Result<T, VectorError> {
-        let (path, allowed) = (self.path, self.allowed * 4);
+        let (path, allowed) = (self.path, self.allowed);
         let entry = self.archive.by_index(index);
         let mut entry = entry.map_err(|source| npy_error(path, NpyError::Archive { source }))?;
         let name = entry.name().map_err(|source| npy_error(path, NpyError::Archive { source }))?;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use safetensors::{Dtype as Stored, SafeTensors};
 
-use super::arrays::{self, Choice, Content, Layout, Named};
-use super::element::{Dtype, Element, Number};
+use super::arrays::{self, Arrays, Choice, Content, Named};
+use super::element::{Dtype, Element};
 use super::error::VectorError;
-use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
+use super::table::{Keys, VectorTable};
 
 /// Reads the vectors in a safetensors file.
 ///
@@ -31,68 +31,41 @@ pub fn parse(path: &Path, bytes: &[u8], choice: &Choice) -> Result<VectorTable, 
         message: error.to_string(),
     };
     let file = SafeTensors::deserialize(bytes).map_err(library)?;
-    let tensors: Vec<Tensor<'_>> = file
-        .iter()
-        .map(|(name, view)| Tensor {
-            name,
-            element: element(view.dtype()),
-            shape: view.shape().to_vec(),
-            bytes: view.data(),
-        })
-        .collect();
-    let outlines: Vec<Named> = tensors.iter().map(Tensor::outline).collect();
-    match arrays::layout(path, &outlines, choice)? {
-        Layout::PerEntity(vectors) => {
-            let mut table = TableBuilder::new(path, allowance(bytes.len() as u64));
-            for at in vectors {
-                table.push(Key::Name(tensors[at].name), |out| {
-                    tensors[at].floats(out);
-                    Ok(())
-                })?;
-            }
-            table.finish()
-        }
-        Layout::Matrix { vectors, keys } => {
-            let mut values = Vec::new();
-            tensors[vectors].floats(&mut values);
-            let rows = tensors[vectors].shape[0];
-            let width = values.len().checked_div(rows).unwrap_or(0);
-            if width == 0 {
-                return Err(VectorError::Empty { path: path.to_owned() });
-            }
-            let keys = keys.map_or_else(|| (0..rows as i64).collect(), |keys| tensors[keys].integers());
-            VectorTable::new(path, Keys::Ids(keys), width, values)
-        }
-    }
+    let tensors = file.iter().map(|(_, view)| (element(view.dtype()), view.data())).collect();
+    let outlines = file.iter().map(|(name, view)| outline(name, element(view.dtype()), view.shape())).collect();
+    arrays::read(path, bytes.len() as u64, &mut Tensors { tensors, outlines }, choice)
 }
 
-struct Tensor<'a> {
-    name: &'a str,
-    element: Option<Element>,
-    shape: Vec<usize>,
-    bytes: &'a [u8],
+fn outline(name: &str, element: Option<Element>, shape: &[usize]) -> Named {
+    let content = match element {
+        Some(element) if element.is_float() => Content::Floats,
+        Some(Element::Bool) | None => Content::Other,
+        Some(_) => Content::Keys,
+    };
+    Named { name: name.to_owned(), shape: shape.to_vec(), content }
 }
 
-impl Tensor<'_> {
-    fn outline(&self) -> Named {
-        let content = match self.element {
-            Some(element) if element.is_float() => Content::Floats,
-            Some(Element::Bool) | None => Content::Other,
-            Some(_) => Content::Keys,
-        };
-        Named { name: self.name.to_owned(), shape: self.shape.clone(), content }
+/// The bytes of each tensor, and what they are where we know the type.
+struct Tensors<'a> {
+    tensors: Vec<(Option<Element>, &'a [u8])>,
+    outlines: Vec<Named>,
+}
+
+impl Arrays for Tensors<'_> {
+    fn outlines(&self) -> &[Named] {
+        &self.outlines
     }
 
-    fn floats(&self, out: &mut Vec<f32>) {
-        if let Some(element) = self.element {
-            Dtype::little(element).floats(self.bytes, out);
+    fn floats(&mut self, at: usize, out: &mut Vec<f32>) -> Result<(), VectorError> {
+        if let (Some(element), bytes) = self.tensors[at] {
+            Dtype::little(element).floats(bytes, out);
         }
+        Ok(())
     }
 
-    fn integers(&self) -> Vec<i64> {
-        let Some(element) = self.element else { return Vec::new() };
-        let numbers = self.bytes.chunks_exact(element.size()).map(|cell| Dtype::little(element).number(cell));
-        numbers.map(|number| if let Number::Int(id) = number { id as i64 } else { -1 }).collect()
+    fn keys(&mut self, at: usize) -> Result<Keys, VectorError> {
+        let (element, bytes) = self.tensors[at];
+        Ok(Keys::Ids(element.map(|element| Dtype::little(element).integers(bytes)).unwrap_or_default()))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::arrays::{self, Choice, Content, Layout, Named};
-use super::element::{Dtype, Element, Number};
+use super::arrays::{self, Arrays, Choice, Content, Named};
+use super::element::{Dtype, Element};
 use super::error::VectorError;
-use super::table::{Key, Keys, TableBuilder, VectorTable, allowance};
+use super::table::{Keys, VectorTable};
 use super::torch_file::{TorchFile, TorchTensor};
 
 /// Reads the vectors in a torch file.
@@ -15,34 +15,8 @@ use super::torch_file::{TorchFile, TorchTensor};
 pub(super) fn read(path: &Path, choice: &Choice) -> Result<VectorTable, VectorError> {
     let size = std::fs::metadata(path).map_err(|source| VectorError::Open { path: path.to_owned(), source })?.len();
     let file = TorchFile::open(path).map_err(VectorError::Torch)?;
-    let names = file.names();
-    let outlines: Vec<Named> = names.iter().filter_map(|name| Some(outline(name, file.outline(name)?))).collect();
-    let tensor = |at: usize| file.tensor(&names[at]).map_err(VectorError::Torch);
-    match arrays::layout(path, &outlines, choice)? {
-        Layout::PerEntity(vectors) => {
-            let mut table = TableBuilder::new(path, allowance(size));
-            for at in vectors {
-                table.push(Key::Name(&names[at]), |out| {
-                    floats(&tensor(at)?, out);
-                    Ok(())
-                })?;
-            }
-            table.finish()
-        }
-        Layout::Matrix { vectors, keys } => {
-            let shape = &outlines[vectors].shape;
-            let mut values = Vec::new();
-            floats(&tensor(vectors)?, &mut values);
-            if values.is_empty() {
-                return Err(VectorError::Empty { path: path.to_owned() });
-            }
-            let keys = match keys {
-                Some(keys) => integers(&tensor(keys)?),
-                None => (0..shape[0] as i64).collect(),
-            };
-            VectorTable::new(path, Keys::Ids(keys), shape[1..].iter().product(), values)
-        }
-    }
+    let outlines = file.names().iter().filter_map(|name| Some(outline(name, file.outline(name)?))).collect();
+    arrays::read(path, size, &mut Tensors { file, outlines }, choice)
 }
 
 fn outline(name: &str, (element, shape): (Element, &[usize])) -> Named {
@@ -54,12 +28,30 @@ fn outline(name: &str, (element, shape): (Element, &[usize])) -> Named {
     Named { name: name.to_owned(), shape: shape.to_vec(), content }
 }
 
-fn floats(tensor: &TorchTensor, out: &mut Vec<f32>) {
-    Dtype::little(tensor.element).floats(&tensor.bytes, out);
+struct Tensors {
+    file: TorchFile,
+    outlines: Vec<Named>,
 }
 
-fn integers(tensor: &TorchTensor) -> Vec<i64> {
-    let cells = tensor.bytes.chunks_exact(tensor.element.size());
-    let numbers = cells.map(|cell| Dtype::little(tensor.element).number(cell));
-    numbers.map(|number| if let Number::Int(id) = number { id as i64 } else { -1 }).collect()
+impl Tensors {
+    fn tensor(&self, at: usize) -> Result<TorchTensor, VectorError> {
+        self.file.tensor(&self.outlines[at].name).map_err(VectorError::Torch)
+    }
+}
+
+impl Arrays for Tensors {
+    fn outlines(&self) -> &[Named] {
+        &self.outlines
+    }
+
+    fn floats(&mut self, at: usize, out: &mut Vec<f32>) -> Result<(), VectorError> {
+        let tensor = self.tensor(at)?;
+        Dtype::little(tensor.element).floats(&tensor.bytes, out);
+        Ok(())
+    }
+
+    fn keys(&mut self, at: usize) -> Result<Keys, VectorError> {
+        let tensor = self.tensor(at)?;
+        Ok(Keys::Ids(Dtype::little(tensor.element).integers(&tensor.bytes)))
+    }
 }
