@@ -26,7 +26,7 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("store → tensors", ["humea::inputs", "humea::modality", "humea::device", "humea::transfer"]),
     ("tensors → model", ["humea::model", "humea::product", "humea::gradient", "humea::loss", "humea::noise", "humea::train"]),
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
-    ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt",
+    ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt", "humea::refusal",
                                 "data_process::event", "data_process::fault", "data_process::digest",
                                 "data_process::aside"]),
 ]

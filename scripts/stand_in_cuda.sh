@@ -22,6 +22,14 @@ waits() { awk '/^stand-in: [0-9]+ waits/ { sum += $2 } END { print sum + 0 }' "$
 
 store=$folder/pair.parquet
 quietly "$humea" prep synthetic --entities 200 --seed 7 --image-noise 0.3 --out "$store"
+for plm in albert bert chatglm2 llama roberta t5 xlm-roberta; do
+    for format in float32 f16; do
+        place=$folder/$plm-$format
+        mkdir "$place"
+        cp "$store" "$place/pair.parquet"
+        on_stand_in embed-text --store "$place/pair.parquet" --plm "tests/fixtures/plm/$plm" --dtype "$format" --device cuda
+    done
+done
 on_stand_in embed-text --store "$store" --plm tests/fixtures/plm/bert --device cuda
 # Neither evaluates nor saves but at the end, so that runs of different length differ in their epochs alone.
 train=(train --config pipelines/demo.toml --store "$store" --set train.evaluate_every=1000 --set train.checkpoint_every=1000)
@@ -51,6 +59,7 @@ END
 check defaults 1
 check bf16 1 'model.precision="bf16"' 'inputs.missing="mask"' 'loss.decoupled="all"'
 check variants 1 loss.mask_duplicates=true 'model.ablated=["image"]' model.fusion.top_k=0 model.fusion.query_dim=8 loss.tau_contrastive=0.02
+check tf32 1 'model.precision="tf32"' model.propagation.rounds=2 'train.curriculum.replay="corrected"' train.curriculum.epochs='[0]' train.curriculum.pairs='[5]'
 # Among equal combinations the host chooses, once an epoch, before the device has anything to do.
 check as_published 2 'model.fusion.ties="as_published"' 'train.curriculum.replay="as_published"' train.curriculum.epochs='[0]' train.curriculum.pairs='[5]'
 
@@ -61,4 +70,17 @@ on_stand_in evaluate --run "$run"
 for decoding in mutual greedy one_to_one; do
     on_stand_in align --run "$run" --decoding "${decoding/_to_/-to-}" --out "$folder/$decoding.csv"
 done
+
+# A device that is full is one line of error and code 6, whatever was under way.
+full() {
+    local code=0
+    env HUMEA_STAND_IN_LIMIT="$1" LD_LIBRARY_PATH="$folder/lib" "$humea" -q "${@:2}" > "$folder/said" 2>&1 || code=$?
+    grep -q '^error: .*CUDA out of memory' "$folder/said" && [ "$code" = 6 ] && [ "$(grep -vc '^stand-in' "$folder/said")" = 1 ] \
+        || { cat "$folder/said"; echo "stand-in: full: code $code, or more than a line: ${*:2}"; exit 1; }
+}
+full 100000 "${train[@]}" --device cuda --epochs 2 --run-dir "$folder/full"
+full 100000 evaluate --run "$run"
+rm -r "$folder/bert-float32/embed-text.cache"
+full 10000 embed-text --store "$folder/bert-float32/pair.parquet" --plm tests/fixtures/plm/bert --device cuda
+full 64 "${train[@]}" --device cuda --epochs 2 --run-dir "$folder/nothing"
 echo "stand-in: everything was where it had to be"

@@ -1,18 +1,18 @@
 //! Files that are written aside and take their name once they are whole.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 /// How temporary files end.
-pub(crate) const SUFFIX: &str = ".tmp";
+const SUFFIX: &str = ".tmp";
 
 /// Makes temporary files that may be read by whoever may read the user's other new files: they are to become results, and
 /// tempfile's own are for the user alone.
-pub(crate) fn builder<'a>() -> Builder<'a, 'static> {
+fn builder<'a>() -> Builder<'a, 'static> {
     let mut builder = Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -25,8 +25,8 @@ pub(crate) fn builder<'a>() -> Builder<'a, 'static> {
 /// # Errors
 /// If the folder cannot be written to.
 pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    sweep(path);
     let prefix = prefix(path);
+    sweep(folder(path), &prefix);
     let file = builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path))?;
     // Marks it as in use, see `sweep`.
     file.as_file().try_lock().ok();
@@ -43,8 +43,7 @@ pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_folder(folder(path))
 }
 
-/// A new folder beside `path`, for what is to take its name by [`publish_new`]; removed when dropped, and by the next one of
-/// this name if the process is killed.
+/// A new folder under a temporary name; removed when dropped, and by the next one of this name if the process is killed.
 #[derive(Debug)]
 pub struct Folder {
     folder: TempDir,
@@ -53,14 +52,22 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes it.
+    /// Makes it beside `path`, for what is to take its name.
     ///
     /// # Errors
     /// If the folder cannot be written to.
     pub fn beside(path: &Path) -> io::Result<Self> {
-        sweep(path);
-        let prefix = prefix(path);
-        let folder = Builder::new().prefix(&prefix).suffix(SUFFIX).tempdir_in(folder(path))?;
+        Self::within(folder(path), &prefix(path))
+    }
+
+    /// Makes it in another folder; its name begins with `prefix`.
+    pub(crate) fn within(within: &Path, prefix: &OsStr) -> io::Result<Self> {
+        sweep(within, prefix);
+        let mut builder = Builder::new();
+        builder.prefix(prefix).suffix(SUFFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        let folder = builder.tempdir_in(within)?;
         let lock = File::open(folder.path())?;
         lock.try_lock().ok();
         Ok(Self { folder, _lock: lock })
@@ -69,6 +76,11 @@ impl Folder {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Lets it stay.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.folder.keep()
     }
 }
 
@@ -87,7 +99,7 @@ pub(crate) fn folder(path: &Path) -> &Path {
 }
 
 /// `.name.`, with which temporary files of a result begin.
-pub(crate) fn prefix(path: &Path) -> OsString {
+fn prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
@@ -95,9 +107,8 @@ pub(crate) fn prefix(path: &Path) -> OsString {
 }
 
 /// Removes temporary files of killed writers: those nobody holds locked.
-pub(crate) fn sweep(path: &Path) {
-    let prefix = prefix(path);
-    let Ok(entries) = fs::read_dir(folder(path)) else { return };
+fn sweep(folder: &Path, prefix: &OsStr) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
@@ -143,7 +154,7 @@ mod tests {
         assert!(!left.exists());
         assert!(other.exists() && first.path().exists() && second.path().exists());
         assert_eq!(first.path().parent(), path.parent());
-        let left = Folder::beside(&path).unwrap().folder.keep();
+        let left = Folder::beside(&path).unwrap().keep();
         let third = Folder::beside(&path).unwrap();
         assert!(!left.exists() && first.path().exists() && third.path().exists());
     }

@@ -5,7 +5,7 @@
 // proves nothing about CUDA's kernels, their numbers, their limits or their speed. `scripts/stand_in_cuda.sh` builds and uses it.
 //
 // HUMEA_STAND_IN=report says on standard error, at the end, how often the host waited and for what; =trace prints the stack of
-// each wait too.
+// each wait too. HUMEA_STAND_IN_LIMIT is the number of bytes of the largest tensor that fits the device.
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -65,6 +65,8 @@ void wait(const std::string& reason) {
 /// The device's. Fresh memory holds NaN, as a GPU's may, so that nobody can rely on zeros.
 struct Memory final : c10::Allocator {
   c10::DataPtr allocate(size_t size) override {
+    static const char* limit = std::getenv("HUMEA_STAND_IN_LIMIT");
+    TORCH_CHECK_WITH(OutOfMemoryError, !limit || size <= std::strtoull(limit, nullptr, 10), "CUDA out of memory. Tried to allocate ", size, " bytes.");
     void* at = size ? std::aligned_alloc(64, (size + 63) / 64 * 64) : nullptr;
     if (at) std::memset(at, 0xff, size);
     return {at, at, &std::free, DEVICE};

@@ -11,8 +11,8 @@ use std::path::Path;
 use rustc_hash::FxHashSet;
 use safetensors::tensor::{Dtype, View};
 
-use super::replace::{Aside, sync_folder};
 use super::{Store, StoreError, Vectors, npy};
+use crate::aside::{self, sync_folder};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn export(store: &Store, format: Format, folder: &Path) -> Result<Vec<String
     let failed = |source| StoreError::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     // Every file is written aside first, so that it appears whole or not at all.
-    let aside = Aside::new(folder, ".export-".as_ref()).map_err(failed)?;
+    let aside = aside::Folder::within(folder, ".export-".as_ref()).map_err(failed)?;
     let remarks = write(store, format, aside.path(), folder)?;
     publish(aside.path(), folder)?;
     Ok(remarks)

@@ -1,16 +1,15 @@
 //! Nothing is written in place: a store is written beside its name, synced, and takes the name in one step. Whoever had
 //! the old one open keeps it. Two writers take turns.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use super::StoreError;
 use super::reader::is_part;
-use crate::aside;
+use crate::aside::{self, folder as folder_of, sync_folder};
 
 /// A writer's turn at a name: while it lasts, no other writer gives the name to anything.
 ///
@@ -92,21 +91,6 @@ fn same(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The folder a path lies in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// `.name.`, with which temporary files of a store begin.
-fn prefix(path: &Path) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".");
-    prefix
-}
-
-const SUFFIX: &str = ".tmp";
-
 /// A new file that will take a name.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -118,12 +102,7 @@ impl Pending {
     /// Creates it beside the name, and removes what killed writers left there.
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
-        let failed = |source| StoreError::Write { path: path.to_owned(), source };
-        let prefix = prefix(path);
-        sweep(folder(path), &prefix);
-        let file = aside::builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path)).map_err(failed)?;
-        // Marks it as in use, see `sweep`.
-        file.as_file().try_lock().ok();
+        let file = aside::beside(path).map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
         Ok(Self { file, turn })
     }
 
@@ -150,7 +129,7 @@ impl Pending {
             file.persist(path).map_err(|error| error.error).map(drop)
         };
         ready().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
-        sync_folder(folder(path)).map_err(|source| StoreError::Unsettled { path: path.to_owned(), source })
+        sync_folder(folder_of(path)).map_err(|source| StoreError::Unsettled { path: path.to_owned(), source })
     }
 }
 
@@ -165,53 +144,10 @@ impl FilterFile for io::Result<fs::Metadata> {
     }
 }
 
-/// Removes temporary files of killed writers: those nobody holds locked.
-fn sweep(folder: &Path, prefix: &OsStr) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
-            && name.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
-        if ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-            log::debug!("removing {}, left by a writer that was killed", entry.path().display());
-            let whole = entry.path();
-            drop(if whole.is_dir() { fs::remove_dir_all(whole) } else { fs::remove_file(whole) });
-        }
-    }
-}
-
-/// A new folder under a temporary name, removed when dropped.
-#[derive(Debug)]
-pub(super) struct Aside {
-    folder: TempDir,
-    /// Marks it as in use, see `sweep`.
-    _lock: File,
-}
-
-impl Aside {
-    /// Creates it in another folder, and removes what killed writers left there.
-    pub(super) fn new(within: &Path, prefix: &OsStr) -> io::Result<Self> {
-        sweep(within, prefix);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(prefix).suffix(SUFFIX);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        let folder = builder.tempdir_in(within)?;
-        let lock = File::open(folder.path())?;
-        lock.try_lock().ok();
-        Ok(Self { folder, _lock: lock })
-    }
-
-    /// Where it lies.
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
 /// A new folder that will take a name.
 #[derive(Debug)]
 pub(super) struct PendingFolder {
-    folder: Aside,
+    folder: aside::Folder,
     turn: Turn,
 }
 
@@ -220,8 +156,7 @@ impl PendingFolder {
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
         only_parts(path)?;
-        let folder = Aside::new(folder(path), &prefix(path));
-        let folder = folder.map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        let folder = aside::Folder::beside(path).map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
         Ok(Self { folder, turn })
     }
 
@@ -256,8 +191,8 @@ impl PendingFolder {
         };
         ready().map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
         let settle = || {
-            sync_folder(self::folder(path))?;
-            remove(&folder.folder.keep())
+            sync_folder(folder_of(path))?;
+            remove(&folder.keep())
         };
         settle().map_err(|source| StoreError::Unsettled { path: path.to_owned(), source })
     }
@@ -302,11 +237,6 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     fs::rename(old, &aside)?;
     fs::rename(new, old)?;
     fs::rename(aside, new)
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

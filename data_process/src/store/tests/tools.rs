@@ -337,7 +337,7 @@ fn an_export_removes_what_a_killed_one_left_and_leaves_a_running_one_alone() {
     let (store, out) = (Store::open(&path).unwrap(), folder.path().join("out"));
     fs::create_dir_all(out.join(".export-killed.tmp")).unwrap();
     fs::write(out.join(".export-killed.tmp/image.npy"), "").unwrap();
-    let running = crate::store::replace::Aside::new(&out, ".export-".as_ref()).unwrap();
+    let running = crate::aside::Folder::within(&out, ".export-".as_ref()).unwrap();
     assert!(!out.join(".export-killed.tmp").exists(), "by the next one");
     export(&store, Format::Npy, &out).unwrap();
     assert!(running.path().exists());
