@@ -152,10 +152,16 @@ pub(super) fn rows(repetition: &[u8], definition: &[u8], shape: Shape, levels: u
         }
         let rows = if present && shape.width > 1 {
             left = left.checked_sub(shape.width)?;
+            let before = repetition.boundary();
             repetition.take(0, 1)?;
             definition.take(shape.max_def, shape.width)?;
             repetition.take(1, shape.width - 1)?;
-            1
+            // Most rows are written like the one before: they are compared, not walked.
+            let most = (definition.count / shape.width).min(left / shape.width).min(open - 1);
+            let alike = before.map_or(0, |before| repetition.skip_repeats(before, most));
+            definition.take(shape.max_def, alike * shape.width)?;
+            left -= alike * shape.width;
+            1 + alike
         } else {
             // One level a row: as many rows as the shorter of both runs has.
             repetition.peek()?;
@@ -192,6 +198,21 @@ impl<'a> LevelReader<'a> {
             self.fill()?;
         }
         Some(self.value)
+    }
+
+    /// What is still to be read, if that begins with a run.
+    fn boundary(&self) -> Option<&'a [u8]> {
+        (self.count == 0 && self.read >= self.packed_levels()).then_some(self.bytes)
+    }
+
+    /// Consumes repeats of what was read since `before`, a boundary, `most` at most: how many there were.
+    fn skip_repeats(&mut self, before: &'a [u8], most: u64) -> u64 {
+        let Some(rest) = self.boundary() else { return 0 };
+        let period = before.len() - rest.len();
+        let same = before.iter().zip(rest).take_while(|(one, other)| one == other).count();
+        let repeats = (same / period.max(1)).min(usize::try_from(most).unwrap_or(usize::MAX));
+        self.bytes = &rest[repeats * period..];
+        repeats as u64
     }
 
     /// Consumes `count` levels, all of which must be `value`.
@@ -265,6 +286,28 @@ mod tests {
             let shape = Shape { width: width as u64, ..SHAPE };
             assert_eq!(rows(&encoded.repetition, &encoded.definition, shape, encoded.levels, 276).unwrap(), runs);
         }
+    }
+
+    /// Rows that are written alike are compared with the first; the walk must end where they, or the levels, end.
+    #[test]
+    fn rows_written_alike_are_counted_up_to_what_is_open_and_no_further() {
+        let encoded = encode(&[run(true, 50), run(false, 3), run(true, 7)], 5);
+        let walk = |levels, open| rows(&encoded.repetition, &encoded.definition, SHAPE, levels, open);
+        assert_eq!(walk(encoded.levels, 60).unwrap(), [run(true, 50), run(false, 3), run(true, 7)]);
+        assert_eq!(walk(encoded.levels, 20).unwrap(), [run(true, 21)], "one beyond what is open");
+        assert_eq!(walk(5 * 30, 60).unwrap(), [run(true, 30)]);
+        assert!(walk(5 * 30 + 1, 60).is_none(), "a vector of one float");
+        // The same rows with one of another width among them, and one whose runs are cut otherwise.
+        let mut other = encoded.repetition.clone();
+        other[4 * 20 + 2] += 2;
+        assert!(rows(&other, &encoded.definition, SHAPE, encoded.levels, 60).is_none());
+        let mut cut = encoded.repetition[..4 * 20].to_vec();
+        cut.extend([2, 0, 4, 1, 4, 1]);
+        cut.extend(&encoded.repetition[4 * 21..]);
+        assert_eq!(
+            rows(&cut, &encoded.definition, SHAPE, encoded.levels, 60).unwrap(),
+            walk(encoded.levels, 60).unwrap()
+        );
     }
 
     #[test]

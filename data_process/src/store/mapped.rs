@@ -34,10 +34,18 @@ impl Mapping {
     /// system can. Everything works without, only slower, so a kernel that refuses is not an error.
     pub(super) fn in_huge_pages(self) -> Self {
         #[cfg(target_os = "linux")]
-        if let Err(refused) = self.0.advise(memmap2::Advice::HugePage) {
+        if let Err(refused) = self.ask_for_huge_pages() {
             log::debug!("no huge pages for mapped vectors: {refused}");
         }
         self
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ask_for_huge_pages(&self) -> io::Result<()> {
+        self.0.advise(memmap2::Advice::HugePage)?;
+        // A kernel that reads huge pages when a page is missing does so despite this, which only keeps it from reading on
+        // by itself: that would be in small pages.
+        if reads_huge_pages() { self.0.advise(memmap2::Advice::Random) } else { Ok(()) }
     }
 
     /// The bytes.
@@ -51,6 +59,20 @@ impl Mapping {
             && self.0.get(range.clone()).is_some_and(|bytes| bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok());
         if aligned { Ok(MappedFloats { mapping: self.0, range }) } else { Err(self) }
     }
+}
+
+/// Whether a page that is missing from a mapping with huge pages is read as one: since Linux 5.18, for pages of 2 MiB.
+#[cfg(target_os = "linux")]
+fn reads_huge_pages() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    cfg!(target_arch = "x86_64") && version(&release).is_some_and(|version| version >= (5, 18))
+}
+
+/// Major and minor number of a kernel's release, such as `6.18.44-generic`.
+#[cfg(target_os = "linux")]
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|other: char| !other.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// Floats that lie in a file. Built only by [`Mapping::floats`], which has checked bounds and alignment.
@@ -70,5 +92,23 @@ impl MappedFloats {
     pub(super) fn into_static(self) -> &'static mut [f32] {
         let mapping: &'static mut MmapMut = Box::leak(Box::new(self.mapping));
         bytemuck::cast_slice_mut(&mut mapping[self.range])
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_s_version_is_read_from_its_release() {
+        for (release, expected) in [
+            ("6.18.44-fc-v782\n", Some((6, 18))),
+            ("5.4.0-150-generic", Some((5, 4))),
+            ("5.18", Some((5, 18))),
+            ("", None),
+            ("unknown", None),
+        ] {
+            assert_eq!(version(release), expected, "{release}");
+        }
     }
 }

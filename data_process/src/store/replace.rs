@@ -156,7 +156,8 @@ impl PendingFolder {
     pub(super) fn new(turn: Turn) -> Result<Self, StoreError> {
         let path = turn.path();
         only_parts(path)?;
-        let folder = aside::Folder::beside(path).map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+        let folder =
+            aside::Folder::beside(path).map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
         Ok(Self { folder, turn })
     }
 
