@@ -112,13 +112,15 @@ pub fn replay(embedding: &Tensor, links: &[[u32; 2]], count: usize, how: Replay)
         return links.to_vec();
     }
     let unit = normalise(embedding);
+    let entities = unit.size()[0];
     let candidates = Candidates::new(links, how);
     let columns = unit.index_select(0, &transfer::slice(&candidates.entities, unit.device())).tr();
     let mut list = Vec::with_capacity(links.len() * (count + 1));
     for (block, members) in links.chunks(BLOCK).enumerate() {
         let first = block * BLOCK;
         let rows: Vec<i64> = match how {
-            Replay::AsPublished => (first..first + members.len()).map(|position| position as i64).collect(),
+            // Published: the row of a pair is its position. A list may be longer than there are entities, by links that share them.
+            Replay::AsPublished => (first..first + members.len()).map(|position| position as i64 % entities).collect(),
             _ => members.iter().map(|link| i64::from(link[0])).collect(),
         };
         let similarity = unit.index_select(0, &transfer::slice(&rows, unit.device())).mm(&columns);
@@ -196,6 +198,14 @@ mod tests {
             let replayed = replay(&figures.get("embedding"), &links, count, Replay::AsPublished);
             assert_eq!(replayed, pairs(&figures.get("replayed")), "k = {count}");
         }
+    }
+
+    #[test]
+    fn a_list_of_more_links_than_entities_is_replayed_as_published_too() {
+        let links: Vec<[u32; 2]> = (0..9).map(|pair| [pair / 3, 3 + pair % 3]).collect();
+        let embedding = Tensor::eye(6, (tch::Kind::Float, tch::Device::Cpu));
+        let list = replay(&embedding, &links, 1, Replay::AsPublished);
+        assert!(list.len() > 9 && list.iter().all(|pair| links.contains(pair)), "{list:?}");
     }
 
     #[test]
