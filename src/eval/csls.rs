@@ -22,8 +22,8 @@ pub(crate) struct Scores {
     right: Tensor,
     /// `[n, m]` cosines, if they are few enough.
     kept: Option<Tensor>,
-    /// `[min(n, m)]`, the cosine of each left row with the right one of the same place: not computed by itself, because a
-    /// rival with the very same vector must come to the same number.
+    /// `[min(n, m)]`, the cosine of each left row with the right one of the same place: not computed by itself, so that a
+    /// rival with the very same vector comes to the same number (on a CPU; nobody has looked at a GPU's products).
     own: Tensor,
     /// `[n]` and `[m]`, hubness of the left and of the right rows; none without CSLS.
     hubness: Option<[Tensor; 2]>,

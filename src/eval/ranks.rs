@@ -94,10 +94,11 @@ impl Ranking {
     }
 
     /// Ranks from 1 of what was counted: a counterpart equals itself, so that the middle of its equals has counted it by half.
+    /// Never less than 1, should a device come to another number the second time, or at an entity's other place.
     fn ranked(&self, counted: &Tensor) -> Tensor {
         match self.ties {
-            Ties::Pessimistic => counted.shallow_clone(),
-            Ties::Realistic => counted + 0.5,
+            Ties::Pessimistic => counted.clamp_min(1.0),
+            Ties::Realistic => (counted + 0.5).clamp_min(1.0),
         }
     }
 }

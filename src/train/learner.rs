@@ -102,39 +102,38 @@ impl Learner {
         self.evidence.as_ref()
     }
 
-    /// Whether the last step has run off; the losses of the next epoch would show it, but the last epoch has none.
-    pub(super) fn is_broken(&self) -> bool {
-        self.joint(&[0]).0.isfinite().all().int64_value(&[]) == 0
-    }
-
     /// One joint vector of unit length per entity, `[N, d]`.
     pub(super) fn vectors(&self) -> Tensor {
         let entities = self.trainer.model.inputs().entities as u32;
         self.joint(&(0..entities).collect::<Vec<_>>()).0
     }
 
-    /// Figures of some links, and the weights of the modalities.
-    pub(super) fn evaluate(&self, links: &[Link]) -> Result<(Directions, PerModality<f64>), TrainError> {
+    /// Figures of some links, and the weights of the modalities; none if the last step has run off, so that vectors are
+    /// not finite. The losses of the next epoch would show it, but the last epoch has none.
+    pub(super) fn evaluate(&self, links: &[Link]) -> Result<Option<(Directions, PerModality<f64>)>, TrainError> {
         let [left, right] = sides(links);
-        let (ranking, weights) = self.ranking(&left, &right)?;
+        let (vectors, weights) = self.joint(&[left.as_slice(), &right].concat());
+        if vectors.isfinite().all().int64_value(&[]) == 0 {
+            return Ok(None);
+        }
         let evidence = self.evidence().map(|evidence| evidence.between(&left, &right));
-        Ok((ranking.ranks(evidence.as_ref())?.figures(), weights))
+        Ok(Some((self.ranking(&vectors, [&left, &right])?.ranks(evidence.as_ref())?.figures(), weights)))
     }
 
     /// Figures of some links, and, where there is evidence, those of the vectors alone.
     pub(super) fn test(&self, links: &[Link]) -> Result<(Directions, Option<Directions>), TrainError> {
         let [left, right] = sides(links);
-        let (ranking, _) = self.ranking(&left, &right)?;
+        let ranking = self.ranking(&self.joint(&[left.as_slice(), &right].concat()).0, [&left, &right])?;
         let alone = ranking.ranks(None)?.figures();
         let Some(evidence) = self.evidence() else { return Ok((alone, None)) };
         Ok((ranking.ranks(Some(&evidence.between(&left, &right)))?.figures(), Some(alone)))
     }
 
-    fn ranking(&self, left: &[u32], right: &[u32]) -> Result<(eval::Ranking, PerModality<f64>), TrainError> {
-        let (vectors, weights) = self.joint(&[left, right].concat());
-        let links = left.len() as i64;
+    /// Of the vectors of links' left, then right entities.
+    fn ranking(&self, vectors: &Tensor, sides: [&[u32]; 2]) -> Result<eval::Ranking, TrainError> {
+        let links = sides[0].len() as i64;
         let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));
-        Ok((eval::Ranking::new(&lefts, &rights, self.eval)?.among([left, right]), weights))
+        Ok(eval::Ranking::new(&lefts, &rights, self.eval)?.among(sides))
     }
 
     /// Everything that must survive a kill, by name.

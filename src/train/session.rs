@@ -158,15 +158,14 @@ impl<'a> Session<'a> {
     }
 
     fn evaluate(&mut self) -> Result<(), TrainError> {
-        if self.learner.is_broken() {
-            return Err(self.diverged("a joint vector".to_owned(), f64::NAN));
-        }
         let part = self.config.train.protocol.watches();
         let links = match part {
             Part::Validation => &self.links.validation,
             Part::Test => &self.links.test,
         };
-        let (figures, weights) = self.learner.evaluate(links)?;
+        let Some((figures, weights)) = self.learner.evaluate(links)? else {
+            return Err(self.diverged("a joint vector".to_owned(), f64::NAN));
+        };
         let weights = weights.iter().map(|(modality, weight)| (modality.name().to_owned(), *weight)).collect();
         let epoch = self.state.epochs;
         self.record(&Line::Evaluation { epoch, part: part.name().to_owned(), figures, weights })?;

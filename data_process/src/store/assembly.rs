@@ -85,7 +85,7 @@ impl<W: Write> Assembly<W> {
         HUGE_PAGE - self.at as usize % HUGE_PAGE
     }
 
-    /// Appends bytes of a file. Not within the kernel (`copy_file_range`): that costs twice the time and small pages.
+    /// Appends bytes of a file. Not within the kernel (`copy_file_range`), which leaves them cached in small pages.
     fn write_from(&mut self, part: &Part, range: Range<u64>) -> Result<(), ParquetError> {
         let mut buffer = vec![0; (range.end - range.start).min(HUGE_PAGE as u64) as usize];
         let mut from = range.start;
