@@ -5,9 +5,18 @@ use tch::{Tensor, no_grad, with_grad};
 /// Runs the layers behind `tensor` backwards, given its gradient, of the same shape.
 pub fn pull(tensor: &Tensor, gradient: &Tensor) {
     if tensor.requires_grad() {
-        // The binding starts a backward pass at a scalar only: this one has exactly `gradient` for its gradient.
-        with_grad(|| tensor.reshape([-1]).dot(&gradient.reshape([-1])).backward());
+        with_grad(|| product(tensor, gradient).backward());
     }
+}
+
+/// Runs the layers behind two tensors backwards together, given the gradient of each and what that is still to be multiplied with.
+pub fn pull_both([one, other]: [(&Tensor, &Tensor, f64); 2]) {
+    with_grad(|| (product(one.0, one.1) * one.2 + product(other.0, other.1) * other.2).backward());
+}
+
+/// The binding starts a backward pass at a scalar only: this one has exactly `gradient` for its gradient.
+fn product(tensor: &Tensor, gradient: &Tensor) -> Tensor {
+    tensor.reshape([-1]).dot(&gradient.reshape([-1]))
 }
 
 /// Adds to the gradient of the rows of `parameter`, a leaf, from `first` on.
@@ -34,6 +43,14 @@ mod tests {
         pull(&leaf.detach(), &given);
         pull(&leaf.tr(), &given);
         assert_eq!(leaf.grad(), &given * leaf.detach() * 2.0 + given.tr());
+    }
+
+    #[test]
+    fn two_tensors_with_one_root_are_run_backwards_together() {
+        let leaf = Tensor::from_slice(&[1.0_f32, -2.0]).set_requires_grad(true);
+        let given = Tensor::from_slice(&[0.5_f32, 1.0]);
+        pull_both([(&leaf.square(), &given, 3.0), (&-&leaf, &given, 2.0)]);
+        assert_eq!(leaf.grad(), &given * leaf.detach() * 6.0 - &given * 2.0);
     }
 
     #[test]

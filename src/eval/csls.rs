@@ -10,6 +10,9 @@ use crate::evidence::Between;
 /// allocator returns memory to the system each time.
 const BLOCK: i64 = 512;
 
+/// The same of a GPU, which has to be asked for every step.
+const GPU_BLOCK: i64 = 4096;
+
 /// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
 const KEPT: i64 = 512 << 20;
 
@@ -70,7 +73,8 @@ impl Scores {
     /// First row and number of rows of each block.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
         let rows = self.left.size()[0];
-        (0..rows).step_by(BLOCK as usize).map(move |start| (start, BLOCK.min(rows - start)))
+        let block = if self.left.device().is_cuda() { GPU_BLOCK } else { BLOCK };
+        (0..rows).step_by(block as usize).map(move |start| (start, block.min(rows - start)))
     }
 
     /// Scores `[height, m]` of a block, with the evidence between its rows and the right ones; the caller's own.

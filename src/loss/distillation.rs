@@ -16,7 +16,7 @@ pub enum Reduction {
     Sum,
 }
 
-/// The joint's distribution over a block, computed once for all its students.
+/// The joint's distribution over the blocks, computed once for all its students.
 #[derive(Debug)]
 pub struct Teacher<'a> {
     cosines: &'a Similarities,
@@ -30,9 +30,9 @@ pub struct Teacher<'a> {
 }
 
 impl<'a> Teacher<'a> {
-    /// From the joint's cosines, `[1, B, B]` each.
+    /// From the joint's cosines, `[1, …, B, B]` each.
     pub fn new(cosines: &'a Similarities, masks: &'a Masks, temperature: f64, reduction: Reduction) -> Self {
-        let pairs = cosines.left_right.size()[1] as f64;
+        let pairs = cosines.pairs();
         let scale = match reduction {
             Reduction::Mean => 1.0 / (4.0 * pairs * pairs),
             Reduction::Sum => 0.5,
@@ -43,8 +43,8 @@ impl<'a> Teacher<'a> {
         Self { cosines, masks, temperature, scale, sums, shares }
     }
 
-    /// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged; and its gradient in the students'
-    /// cosines. The teacher gets none.
+    /// KL(teacher ‖ student) of each modality, `[M]`, both directions averaged and the blocks summed; and its gradient in the
+    /// students' cosines. The teacher gets none.
     pub fn distil(&self, students: &Similarities) -> (Tensor, Similarities) {
         let odds = Odds::new(students, self.masks, self.temperature);
         let sums = odds.sums();

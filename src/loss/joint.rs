@@ -7,36 +7,40 @@ use tch::{Kind, Tensor};
 
 use super::similarity::Similarities;
 
-/// The joint's cosines in one block, with what their gradient needs.
+/// The joint's cosines in a block or several, with what their gradient needs.
 #[derive(Debug)]
 pub struct Joint {
-    /// `[1, B, B]` each.
+    /// `[1, …, B, B]` each.
     pub cosines: Similarities,
-    /// `[M, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
+    /// `[M, …, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
     presence: [Tensor; 2],
-    /// `[B]` each, the squared norms of the joint embeddings.
+    /// `[…, B]` each, the squared norms of the joint embeddings.
     norms: [Tensor; 2],
 }
 
 impl Joint {
     /// From the cosines of M modalities, the squares `[M]` of the fusion's weights and the presence of the block's left
-    /// and right entities, `[M, B]` each.
+    /// and right entities, `[M, …, B]` each.
     pub fn of(cosines: &Similarities, squared: &Tensor, presence: [Tensor; 2]) -> Self {
-        let norms = presence.each_ref().map(|present| present.tr().mv(squared).clamp_min(1e-24));
+        let norms = presence.each_ref().map(|present| {
+            let sums = present.flatten(1, -1).tr().mv(squared).clamp_min(1e-24);
+            sums.view_as(&present.select(0, 0))
+        });
         let cosines = divided(&cosines.weighted(squared), &norms);
         Self { cosines, presence, norms }
     }
 
     /// Given the `gradient` of the joint's cosines: the gradient of the weighted sum of the modalities' `cosines`,
-    /// `[1, B, B]`, and of the squared weights, `[M]`.
+    /// `[1, …, B, B]`, and of the squared weights, `[M]`.
     pub fn pull(&self, gradient: &Similarities, cosines: &Similarities) -> (Similarities, Tensor) {
         let of_sum = divided(gradient, &self.norms);
         let Similarities { left_right, left_left, right_right } =
             gradient.zip(&self.cosines, |a, b| (a * b).squeeze_dim(0));
         let over = |matrix: &Tensor, dim: i64| matrix.sum_dim_intlist([dim].as_slice(), false, Kind::Float);
-        let left = over(&left_right, 1) + over(&left_left, 0) + over(&left_left, 1);
-        let right = over(&left_right, 0) + over(&right_right, 0) + over(&right_right, 1);
-        let [left, right] = [(0, left), (1, right)].map(|(at, sums)| self.presence[at].mv(&(sums / &self.norms[at])));
+        let left = over(&left_right, -1) + over(&left_left, -2) + over(&left_left, -1);
+        let right = over(&left_right, -2) + over(&right_right, -2) + over(&right_right, -1);
+        let [left, right] = [(0, left), (1, right)]
+            .map(|(at, sums)| self.presence[at].flatten(1, -1).mv(&(sums / &self.norms[at]).flatten(0, -1)));
         let of_weights = cosines.dot(&of_sum) - (left + right) / 2.0;
         (of_sum, of_weights)
     }
@@ -45,7 +49,7 @@ impl Joint {
 /// Every element over the norms of its two entities, `norms` being their squares.
 fn divided(matrices: &Similarities, norms: &[Tensor; 2]) -> Similarities {
     let [left, right] = norms.each_ref().map(Tensor::rsqrt);
-    let scaled = |matrix: &Tensor, rows: &Tensor, columns: &Tensor| matrix * rows.unsqueeze(1) * columns;
+    let scaled = |matrix: &Tensor, rows: &Tensor, columns: &Tensor| matrix * rows.unsqueeze(-1) * columns.unsqueeze(-2);
     Similarities {
         left_right: scaled(&matrices.left_right, &left, &right),
         left_left: scaled(&matrices.left_left, &left, &left),

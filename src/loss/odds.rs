@@ -12,7 +12,7 @@ use super::similarity::{Masks, Similarities};
 #[derive(Debug)]
 pub struct Odds(Similarities);
 
-/// `[M, B]` each, sums of odds over the alternatives of each left and of each right entity.
+/// `[M, …, B]` each, sums of odds over the alternatives of each left and of each right entity.
 #[derive(Debug)]
 pub struct Sums([Tensor; 2]);
 
@@ -38,8 +38,8 @@ impl Odds {
     /// The sums over the alternatives.
     pub fn sums(&self) -> Sums {
         let over = |matrix: &Tensor, dim: i64| matrix.sum_dim_intlist([dim].as_slice(), false, None);
-        let left = over(&self.0.left_right, 2) + over(&self.0.left_left, 2);
-        let right = over(&self.0.left_right, 1) + over(&self.0.right_right, 2);
+        let left = over(&self.0.left_right, -1) + over(&self.0.left_left, -1);
+        let right = over(&self.0.left_right, -2) + over(&self.0.right_right, -1);
         Sums([left, right])
     }
 
@@ -47,9 +47,9 @@ impl Odds {
     pub fn into_shares(self, sums: &Sums, scale: f64) -> Similarities {
         let Similarities { mut left_right, mut left_left, mut right_right } = self.0;
         let [left, right] = sums.0.each_ref().map(|sums| sums.reciprocal() * scale);
-        left_right *= left.unsqueeze(2) + right.unsqueeze(1);
-        left_left *= left.unsqueeze(2);
-        right_right *= right.unsqueeze(2);
+        left_right *= left.unsqueeze(-1) + right.unsqueeze(-2);
+        left_left *= left.unsqueeze(-1);
+        right_right *= right.unsqueeze(-1);
         Similarities { left_right, left_left, right_right }.map(|matrix| matrix.to_kind(Kind::Float))
     }
 }
@@ -67,6 +67,6 @@ impl Sums {
 }
 
 fn total(both: [Tensor; 2]) -> Tensor {
-    let [left, right] = both.map(|one| one.sum_dim_intlist([1_i64].as_slice(), false, None));
+    let [left, right] = both.map(|one| one.flatten(1, -1).sum_dim_intlist([1_i64].as_slice(), false, None));
     (left + right).to_kind(Kind::Float)
 }

@@ -321,7 +321,9 @@ impl Experts {
         no_grad(|| {
             let [first, second] = [experts.0, experts.1].map(|expert| self.one(expert));
             let offsets = Tensor::cat(&[self.offsets(experts.0, 1), self.offsets(experts.1, 1)], 1);
-            rows.times(&Tensor::cat(&[first, second], 0)) - offsets
+            let mut outputs = rows.times(&Tensor::cat(&[first, second], 0));
+            outputs -= offsets;
+            outputs
         })
     }
 

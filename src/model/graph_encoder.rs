@@ -49,6 +49,33 @@ pub struct Pattern {
     reverse: Tensor,
     /// `[N, 1]` ones, to sum over rows.
     ones: Tensor,
+    /// On a GPU, which gives each row to a few of its processors: the ones with the longest row would work on long after the others.
+    pieces: Option<Pieces>,
+}
+
+/// The pattern's rows cut into pieces of a few edges, as rows of their own.
+#[derive(Debug)]
+struct Pieces {
+    /// `[P + 1]`.
+    offsets: Tensor,
+    /// `[P]`, the row of each piece.
+    rows: Tensor,
+}
+
+/// Edges of a piece; a fourth to four times as many take the GPU as long (`docs/benchmarks.md`).
+const PIECE: i64 = 64;
+
+impl Pieces {
+    /// Of rows of edges that begin at `offsets`, pieces of at most `size`.
+    fn new(offsets: &Tensor, size: i64) -> Self {
+        let (rows, options) = (offsets.size()[0] - 1, (Kind::Int64, offsets.device()));
+        let counts = (offsets.diff::<Tensor>(1, 0, None, None) + (size - 1)).divide_scalar_mode(size, "floor");
+        let firsts = counts.cumsum(0, Kind::Int64) - &counts;
+        let rows_of = Tensor::arange(rows, options).repeat_interleave_self_tensor(&counts, 0, None);
+        let within = Tensor::arange(rows_of.size()[0], options) - firsts.index_select(0, &rows_of);
+        let starts = offsets.index_select(0, &rows_of) + within * size;
+        Self { offsets: Tensor::cat(&[starts, offsets.narrow(0, rows, 1)], 0), rows: rows_of }
+    }
 }
 
 impl Pattern {
@@ -68,7 +95,8 @@ impl Pattern {
         // Edges are sorted by (row, neighbour): sorted by (neighbour's row, entity) they list the reverse edges.
         let reverse = (&ends * entities + entity).argsort(0, false);
         let ones = Tensor::ones([entities, 1], (Kind::Float, options.1));
-        Self { entities, heads, offsets, targets, sources, ends, reverse, ones }
+        let pieces = options.1.is_cuda().then(|| Pieces::new(&offsets, PIECE));
+        Self { entities, heads, offsets, targets, sources, ends, reverse, ones, pieces }
     }
 
     /// Every head's matrix of edge values `[E·H]` times `dense` `[N, D]`: `[N, H, D]`.
@@ -85,12 +113,17 @@ impl Pattern {
     /// ⟨`left_ih`, `right_j`⟩ of every edge, for `left` `[N, H, D]` and `right` `[N, D]`: `[E·H]`.
     fn dots(&self, left: &Tensor, right: &Tensor) -> Tensor {
         let zeros = Tensor::zeros([self.targets.size()[0]], (right.kind(), right.device()));
-        self.matrix(&zeros).sparse_sampled_addmm(&left.flatten(0, 1), &right.tr()).values()
+        let left = left.flatten(0, 1);
+        let (rows, left) = match &self.pieces {
+            Some(Pieces { offsets, rows }) => (offsets, left.index_select(0, rows)),
+            None => (&self.offsets, left),
+        };
+        self.matrix(rows, &zeros).sparse_sampled_addmm(&left, &right.tr()).values()
     }
 
     /// Sums edge values over each row: `[E·H]` → `[N·H]`.
     fn row_sums(&self, values: &Tensor) -> Tensor {
-        self.matrix(values).mm(&self.ones).squeeze_dim(1)
+        self.matrix(&self.offsets, values).mm(&self.ones).squeeze_dim(1)
     }
 
     fn row_maxima(&self, values: &Tensor) -> Tensor {
@@ -98,10 +131,10 @@ impl Pattern {
         Tensor::segment_reduce(values, "max", None, None, offsets, 0, true, f64::NEG_INFINITY)
     }
 
-    /// Edge values `[E·H]` as a matrix `[N·H, N]`.
-    fn matrix(&self, values: &Tensor) -> Tensor {
-        let (size, options) = ([self.entities * self.heads, self.entities], (values.kind(), values.device()));
-        Tensor::internal_sparse_csr_tensor_unsafe(&self.offsets, &self.targets, values, size, options)
+    /// Edge values `[E·H]` as a matrix `[R, N]` of rows that begin at `offsets` `[R + 1]`.
+    fn matrix(&self, offsets: &Tensor, values: &Tensor) -> Tensor {
+        let (size, options) = ([offsets.size()[0] - 1, self.entities], (values.kind(), values.device()));
+        Tensor::internal_sparse_csr_tensor_unsafe(offsets, &self.targets, values, size, options)
     }
 }
 
@@ -298,8 +331,25 @@ mod tests {
 
     #[test]
     fn golden_graph_encoder() {
+        golden(|_| None);
+    }
+
+    #[test]
+    fn golden_graph_encoder_with_rows_in_pieces() {
+        golden(|offsets| {
+            let pieces = Pieces::new(offsets, 2);
+            assert!(
+                pieces.rows.size()[0] > offsets.size()[0]
+                    && pieces.offsets.diff::<Tensor>(1, 0, None, None).max() == Tensor::from(2_i64)
+            );
+            Some(pieces)
+        });
+    }
+
+    fn golden(pieces: impl Fn(&Tensor) -> Option<Pieces>) {
         let figures = Figures::read("gat");
         let (encoder, parameters, pattern) = recorded(&figures);
+        let pattern = Pattern { pieces: pieces(&pattern.offsets), ..pattern };
         let (output, state) = encoder.forward(&pattern);
         figures.assert_value("output", &output);
         encoder.backward(&figures.get("cotangent"), &state, &pattern);

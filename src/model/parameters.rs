@@ -50,13 +50,6 @@ impl Parameters {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Forgets all gradients.
-    pub fn zero_grad(&mut self) {
-        for tensor in self.tensors.values_mut() {
-            tensor.zero_grad();
-        }
-    }
-
     /// Copies the values of `others` into the parameters of the same names.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `AdamW` (Loshchilov & Hutter, ICLR 2019) as PyTorch computes it, with a state that can be saved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -28,27 +28,58 @@ pub struct AdamW {
     config: AdamWConfig,
     steps: i64,
     moments: BTreeMap<String, [Tensor; 2]>,
+    joined: Option<Joined>,
+}
+
+/// Parameters that lie one behind another, so that a GPU updates all of them at once: it takes longer to be asked for a small
+/// tensor's update than to make it.
+#[derive(Debug)]
+struct Joined {
+    names: BTreeSet<String>,
+    /// `[P]` each. Parameters, their gradients and their moments are views of these.
+    values: Tensor,
+    gradients: Tensor,
+    moments: [Tensor; 2],
 }
 
 impl AdamW {
     /// An optimiser that has not stepped yet.
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: 0, moments: BTreeMap::new() }
+        Self { config, steps: 0, moments: BTreeMap::new(), joined: None }
     }
 
     /// One step on every parameter that has a gradient.
     pub fn step(&mut self, parameters: &Parameters) {
         self.steps += 1;
-        let steps = self.steps;
         no_grad(|| {
-            for (name, parameter) in parameters.iter() {
-                let gradient = parameter.grad();
-                if gradient.defined() {
-                    let moments = self.moments.entry(name.to_owned()).or_insert_with(|| zeros(parameter));
-                    update(self.config, steps, parameter, &gradient, moments);
-                }
+            let learning: Vec<_> = parameters.iter().filter(|(_, parameter)| parameter.grad().defined()).collect();
+            for (name, parameter) in &learning {
+                self.moments.entry((*name).to_owned()).or_insert_with(|| zeros(parameter));
+            }
+            if self.joined.is_none() && learning.first().is_some_and(|(_, parameter)| parameter.device().is_cuda()) {
+                self.joined = Some(Joined::new(&learning, &self.moments));
+            }
+            if let Some(Joined { values, gradients, moments, .. }) = &self.joined {
+                update(self.config, self.steps, values, gradients, moments);
+            }
+            for (name, parameter) in learning.into_iter().filter(|(name, _)| !self.is_joined(name)) {
+                update(self.config, self.steps, parameter, &parameter.grad(), &self.moments[name]);
             }
         });
+    }
+
+    /// Makes all gradients zero.
+    pub fn zero_grad(&self, parameters: &Parameters) {
+        if let Some(joined) = &self.joined {
+            let _ = joined.gradients.shallow_clone().zero_();
+        }
+        for (_, parameter) in parameters.iter().filter(|(name, _)| !self.is_joined(name)) {
+            parameter.shallow_clone().zero_grad();
+        }
+    }
+
+    fn is_joined(&self, name: &str) -> bool {
+        self.joined.as_ref().is_some_and(|joined| joined.names.contains(name))
     }
 
     /// Steps taken and moments as named tensors, to be saved beside the parameters.
@@ -94,9 +125,36 @@ impl AdamW {
                 }
             }
         }
-        (self.steps, self.moments) = (steps, moments);
+        (self.steps, self.moments, self.joined) = (steps, moments, None);
         Ok(())
     }
+}
+
+impl Joined {
+    /// Moves parameters that have a gradient, with it and their moments, into one piece of memory each.
+    fn new(learning: &[(&str, &Tensor)], moments: &BTreeMap<String, [Tensor; 2]>) -> Self {
+        let all =
+            |of: &dyn Fn(&str, &Tensor) -> Tensor| join(learning.iter().map(|(name, parameter)| of(name, parameter)));
+        Self {
+            names: learning.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            values: all(&|_, parameter| parameter.shallow_clone()),
+            gradients: all(&|_, parameter| parameter.grad()),
+            moments: [0, 1].map(|which: usize| all(&|name, _| moments[name][which].shallow_clone())),
+        }
+    }
+}
+
+/// Moves tensors one behind another, `[P]`; they stay what they were, as views of it.
+fn join(tensors: impl Iterator<Item = Tensor>) -> Tensor {
+    let tensors: Vec<Tensor> = tensors.collect();
+    let joined = Tensor::cat(&tensors.iter().map(|tensor| tensor.detach().reshape([-1])).collect::<Vec<_>>(), 0);
+    let mut start = 0;
+    for mut tensor in tensors {
+        let length = tensor.numel() as i64;
+        tensor.set_data(&joined.narrow(0, start, length).view_as(&tensor));
+        start += length;
+    }
+    joined
 }
 
 fn zeros(parameter: &Tensor) -> [Tensor; 2] {
@@ -147,7 +205,7 @@ mod tests {
     }
 
     fn step(optimiser: &mut AdamW, parameters: &mut Parameters, weight: &Tensor) {
-        parameters.zero_grad();
+        optimiser.zero_grad(parameters);
         weight.square().sum(Kind::Float).backward();
         optimiser.step(parameters);
     }
@@ -169,6 +227,34 @@ mod tests {
         update_chunk(CONFIG, 1, whole.0.shallow_clone(), &gradient, whole.1.each_ref().map(Tensor::shallow_clone));
         update(CONFIG, 1, &parts.0, &gradient, &parts.1);
         assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn joined_parameters_are_updated_like_each_by_itself() {
+        let numbers = |shape: &[i64], factor: f64| {
+            let count = shape.iter().product::<i64>();
+            (Tensor::arange(count, (Kind::Float, Device::Cpu)) * factor).sin().view(shape)
+        };
+        let run = |together: bool| {
+            let mut parameters = Parameters::default();
+            let [one, other] = [("a", [2, 3], 0.3), ("b", [1, 4], 0.9)]
+                .map(|(name, shape, factor)| parameters.add(name.to_owned(), &numbers(&shape, factor), Device::Cpu));
+            let late = parameters.add("c".to_owned(), &numbers(&[2], 0.5), Device::Cpu);
+            let mut optimiser = AdamW::new(CONFIG);
+            for epoch in 0..3 {
+                optimiser.zero_grad(&parameters);
+                let late = if epoch > 0 { late.square().sum(Kind::Float) } else { Tensor::from(0.0_f32) };
+                ((&one * &one).sum(Kind::Float) + other.exp().sum(Kind::Float) + late).backward();
+                optimiser.step(&parameters);
+                if together && epoch == 0 {
+                    let learning: Vec<_> = parameters.iter().filter(|(name, _)| *name != "c").collect();
+                    optimiser.joined = Some(no_grad(|| Joined::new(&learning, &optimiser.moments)));
+                }
+            }
+            let state = optimiser.state().into_values().chain([one, other, late]);
+            state.map(|tensor| tensor.detach().copy()).collect::<Vec<_>>()
+        };
+        assert_eq!(run(true), run(false));
     }
 
     #[test]

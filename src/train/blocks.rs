@@ -44,12 +44,12 @@ impl Sums {
 }
 
 impl Blocks<'_> {
-    /// Adds one block of pairs, given as rows of `z`, `[B]` each.
+    /// Adds K blocks of pairs, given as rows of `z`, `[K, B]` each.
     pub(super) fn add(&mut self, left: &Tensor, right: &Tensor) {
         let masks = if self.loss.mask_duplicates { Masks::repeated(left, right) } else { Masks::Own };
-        let [l, r] = [left, right].map(|at| self.z.index_select(1, at));
+        let [l, r] = [left, right].map(|at| picked(&self.z, at));
         let cosines = Similarities::of_block(&l, &r);
-        let joint = Joint::of(&cosines, &self.squared, [left, right].map(|at| self.presence.index_select(1, at)));
+        let joint = Joint::of(&cosines, &self.squared, [left, right].map(|at| picked(self.presence, at)));
         let (loss, gradient) = contrastive(&joint.cosines, &masks, self.loss.tau_contrastive);
         self.sums.joint += loss;
         let (of_sum, of_squared) = joint.pull(&gradient, &cosines);
@@ -60,8 +60,9 @@ impl Blocks<'_> {
             let gradient = self.modalities((first, count), &cosines.map(part), &of_sum, (&masks, &teacher));
             let [of_left, of_right] = gradient.pull(&part(&l), &part(&r));
             let mut z = self.sums.z.narrow(0, first, count);
-            let _ = z.index_add_(1, left, &of_left);
-            let _ = z.index_add_(1, right, &of_right);
+            for (at, gradient) in [(left, of_left), (right, of_right)] {
+                let _ = z.index_add_(1, &at.flatten(0, 1), &gradient.flatten(1, 2));
+            }
         }
     }
 
@@ -74,7 +75,7 @@ impl Blocks<'_> {
         (masks, teacher): (&Masks, &Teacher),
     ) -> Similarities {
         let part = |of: &Tensor| of.narrow(0, first, count);
-        let column = |of: &Tensor| part(of).view([-1, 1, 1]);
+        let column = |of: &Tensor| part(of).view([-1, 1, 1, 1]);
         let mut gradient = of_sum.map(|of_sum| of_sum * column(&self.squared));
         let mut add = |which: usize, factors: &Tensor, (loss, own): (Tensor, Similarities)| {
             let mut sum = part(&self.sums.parts[which]);
@@ -91,10 +92,70 @@ impl Blocks<'_> {
     }
 }
 
+/// The rows `at` `[K, B]` of each modality's `[M, n, …]`: `[M, K, B, …]`.
+fn picked(of: &Tensor, at: &Tensor) -> Tensor {
+    of.index_select(1, &at.flatten(0, 1)).unflatten(1, at.size())
+}
+
+/// Pairs of pairs in the blocks that a GPU works on together: with six modalities a matrix of them takes 50 MB.
+const TOGETHER: usize = 1 << 21;
+
+/// Splits `pairs` into groups of blocks: first pair of each group, number of blocks, and pairs in a block. One block after another on a
+/// CPU, whose caches hold its matrices; several on a GPU, which would otherwise wait for the next one to be asked for.
+pub(super) fn groups(pairs: usize, size: usize, device: Device) -> Vec<(usize, [usize; 2])> {
+    let together = if device.is_cuda() { (TOGETHER / (size * size)).max(1) } else { 1 };
+    let (whole, rest) = (pairs / size, pairs % size);
+    let of_whole = (0..whole).step_by(together).map(|first| (first * size, [together.min(whole - first), size]));
+    of_whole.chain((rest > 0).then_some((whole * size, [1, rest]))).collect()
+}
+
 /// First modality and number of modalities that are worked on together: one on a CPU, whose caches hold its matrices;
 /// all of them on a GPU.
 fn spans(z: &Tensor) -> impl Iterator<Item = (i64, i64)> + use<> {
     let modalities = z.size()[0];
     let together = if z.device() == Device::Cpu { 1 } else { modalities };
     (0..modalities).step_by(together as usize).map(move |first| (first, together))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use crate::loss::similarity::normalise;
+    use crate::pipeline::Layers;
+
+    #[test]
+    fn blocks_that_are_worked_on_together_are_each_by_itself() {
+        let numbers = |shape: &[i64], factor: f64| {
+            (Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)) * factor).sin().view(shape)
+        };
+        let mut loss = Layers::of(None, &[], &[]).unwrap().config().unwrap().loss;
+        loss.mask_duplicates = true;
+        let presence = numbers(&[3, 9], 1.7).gt(-0.8).to_kind(Kind::Float);
+        let pairs = [[0_i64, 1, 2, 3, 3, 4], [5, 6, 7, 8, 6, 6]].map(|side| Tensor::from_slice(&side));
+        let run = |sizes: [i64; 2]| {
+            let factors = [0.3, 0.8].map(|factor| Some(numbers(&[3], factor)));
+            let (z, squared) = (normalise(&numbers(&[3, 9, 4], 0.9)), numbers(&[3], 0.4).square());
+            let sums = Sums::zero(&z);
+            let mut blocks = Blocks { loss: &loss, z, squared, presence: &presence, factors, sums };
+            for first in (0..6).step_by((sizes[0] * sizes[1]) as usize) {
+                let [left, right] = pairs.each_ref().map(|side| side.narrow(0, first, sizes[0] * sizes[1]).view(sizes));
+                blocks.add(&left, &right);
+            }
+            let Sums { z, squared, joint, parts: [contrastive, distillation] } = blocks.sums;
+            [z, squared, joint, contrastive, distillation]
+        };
+        for (together, alone) in run([2, 3]).iter().zip(&run([1, 3])) {
+            assert!(((together - alone) / (alone.abs() + 1e-3)).abs().max().double_value(&[]) < 1e-4);
+        }
+    }
+
+    #[test]
+    fn every_pair_is_in_one_block_and_a_gpu_takes_several_at_once() {
+        assert_eq!(groups(9, 4, Device::Cpu), [(0, [1, 4]), (4, [1, 4]), (8, [1, 1])]);
+        assert_eq!(groups(9, 4, Device::Cuda(0)), [(0, [2, 4]), (8, [1, 1])]);
+        assert_eq!(groups(10 * 512, 512, Device::Cuda(0)), [(0, [8, 512]), (8 * 512, [2, 512])]);
+        assert_eq!(groups(4096, 2048, Device::Cuda(0)), [(0, [1, 2048]), (2048, [1, 2048])]);
+        assert_eq!(groups(0, 4, Device::Cpu), []);
+    }
 }

@@ -8,15 +8,16 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
-use super::blocks::{Blocks, Sums};
+use super::blocks::{self, Blocks, Sums};
 use crate::bounds;
 use crate::gradient::pull;
 use crate::loss::distillation::Reduction;
 use crate::loss::odds;
-use crate::loss::similarity::normalise;
+use crate::loss::similarity::{denormalised, normalise};
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
+use crate::model::estimator::{self, Estimator};
 use crate::model::experts::{Products, Rows};
 use crate::noise::{Purpose, Randomness};
 use crate::transfer;
@@ -115,12 +116,17 @@ pub struct EpochLosses {
 #[derive(Debug)]
 struct Gathered {
     entities: Vec<u32>,
+    /// For every entity of both graphs its place among these, should it be one of them.
+    places: Vec<i64>,
     /// `[n]`, int64.
     ids: Tensor,
     rows: PerModality<Option<Rows>>,
     /// `[M, n]`.
     presence: Tensor,
 }
+
+/// The place of an entity that is in no link of the list.
+const ABSENT: i64 = -1;
 
 /// Model, optimisers and what is kept between epochs.
 #[derive(Debug)]
@@ -144,14 +150,48 @@ type Embedded = (Tensor, Option<Products>);
 /// Numbers of two experts.
 type Pair = (i64, i64);
 
-/// Outputs of two experts, computed for the estimators' step of one epoch and read again by the next: nothing changes the
-/// parameters in between.
+/// Outputs of two experts of a modality.
 #[derive(Debug)]
-struct Ahead {
-    epoch: u64,
+struct Outputs {
+    modality: Modality,
     pair: Pair,
     /// `[n, 2·D]`.
     outputs: Tensor,
+}
+
+impl Outputs {
+    /// Those that are worked on together: on a CPU, whose caches hold one modality's, each alone; on a GPU all that have equally many
+    /// rows.
+    fn grouped(mut all: Vec<Self>) -> Vec<Vec<Self>> {
+        all.sort_by_key(|of| of.outputs.size()[0]);
+        let mut groups: Vec<Vec<Self>> = Vec::new();
+        for of in all {
+            let fits = |group: &&mut Vec<Self>| {
+                of.outputs.device().is_cuda() && group.iter().all(|other| other.outputs.size() == of.outputs.size())
+            };
+            match groups.last_mut().filter(fits) {
+                Some(group) => group.push(of),
+                None => groups.push(vec![of]),
+            }
+        }
+        groups
+    }
+
+    /// `[G, n, 2·D]`; one alone is not copied.
+    fn stacked(group: &[Self]) -> Tensor {
+        match group {
+            [one] => one.outputs.unsqueeze(0),
+            _ => Tensor::stack(&group.iter().map(|of| &of.outputs).collect::<Vec<_>>(), 0),
+        }
+    }
+}
+
+/// Outputs that were computed for the estimators' step of one epoch and are read again by the next: nothing changes the parameters in
+/// between.
+#[derive(Debug)]
+struct Ahead {
+    epoch: u64,
+    outputs: Outputs,
 }
 
 impl Trainer {
@@ -171,26 +211,29 @@ impl Trainer {
 
     /// One epoch over `links`, in their order, in blocks.
     pub fn epoch(&mut self, epoch: u64, links: &[[u32; 2]]) -> EpochLosses {
-        self.model.parameters.zero_grad();
+        self.optimiser.zero_grad(&self.model.parameters);
         // First, while a GPU has nothing to do: as published, the host chooses among equal combinations.
         let squared = self.model.weights().square();
         let gathered = self.gather(links);
+        // It depends on nothing of this epoch and is soon asked for: a GPU works on it while the host asks for the many small steps that
+        // follow.
+        let decoupling = self.decouple(epoch, &gathered);
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
         let embedded = self.embedded(epoch, &graph, &gathered);
         let z = no_grad(|| Tensor::stack(&embedded.iter().map(|(x, _)| normalise(x)).collect::<Vec<_>>(), 0));
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
         // One after another: what the layers of one have kept is gone before the next one's work. Images, usually the widest, come
-        // last but one this way. Normalised anew, so that nothing of it is kept until here.
-        for ((modality, embedded), gradient) in self.model.modalities().iter().zip(embedded).zip(sums.z.unbind(0)).rev()
-        {
-            self.pull(*modality, embedded, &gradient, &gathered);
+        // last but one this way.
+        let gradients = z.unbind(0).into_iter().zip(sums.z.unbind(0));
+        for ((modality, embedded), (z, of_z)) in self.model.modalities().iter().zip(embedded).zip(gradients).rev() {
+            let of_x = no_grad(|| denormalised(&of_z, &z, &embedded.0));
+            self.pull(*modality, embedded, &of_x, &gathered);
         }
         pull(&squared, &sums.squared);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
-        let decoupling = self.decouple(epoch, &gathered);
         self.optimiser.step(&self.model.parameters);
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
@@ -202,9 +245,14 @@ impl Trainer {
     }
 
     fn gather(&mut self, links: &[[u32; 2]]) -> Gathered {
-        let mut entities: Vec<u32> = links.iter().flatten().copied().collect();
-        entities.sort_unstable();
-        entities.dedup();
+        let mut places = vec![ABSENT; self.model.inputs().entities as usize];
+        for entity in links.iter().flatten() {
+            places[*entity as usize] = 0;
+        }
+        let entities: Vec<u32> = (0..).zip(&places).filter(|(_, place)| **place != ABSENT).map(|(id, _)| id).collect();
+        for (place, entity) in (0..).zip(&entities) {
+            places[*entity as usize] = place;
+        }
         match self.gathered.take() {
             Some(kept) if kept.entities == entities => kept,
             _ => {
@@ -215,7 +263,7 @@ impl Trainer {
                 let ids = transfer::slice(&ids, self.device());
                 let rows = self.model.select(&ids);
                 let presence = self.model.presence(&ids);
-                Gathered { entities, ids, rows, presence }
+                Gathered { entities, places, ids, rows, presence }
             }
         }
     }
@@ -237,9 +285,9 @@ impl Trainer {
         self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
     }
 
-    /// Runs the layers of one modality backwards, given the gradient of its normalised embeddings.
+    /// Runs the layers of one modality backwards, given the gradient of its embeddings.
     fn pull(&self, modality: Modality, (x, products): Embedded, gradient: &Tensor, gathered: &Gathered) {
-        pull(&normalise(&x), gradient);
+        pull(&x, gradient);
         if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
             self.model.pull(modality, rows, &products);
         }
@@ -256,9 +304,10 @@ impl Trainer {
         let mut blocks = Blocks { loss: &self.config.loss, z, squared, presence: &presence, factors, sums };
         let [left, right] = [0, 1].map(|side: usize| self.positions(links, side, gathered));
         let count = links.len().div_ceil(self.config.batch_size) as f64;
-        for start in (0..links.len()).step_by(self.config.batch_size) {
-            let (first, length) = (start as i64, self.config.batch_size.min(links.len() - start) as i64);
-            blocks.add(&left.narrow(0, first, length), &right.narrow(0, first, length));
+        for (first, [count, size]) in blocks::groups(links.len(), self.config.batch_size, self.device()) {
+            let row =
+                |side: &Tensor| side.narrow(0, first as i64, (count * size) as i64).view([count as i64, size as i64]);
+            blocks.add(&row(&left), &row(&right));
         }
         let sums = blocks.sums;
         let mut total = sums.joint.sum(Kind::Float);
@@ -291,44 +340,51 @@ impl Trainer {
 
     /// Rows of one side's entities among the gathered ones, for every link.
     fn positions(&self, links: &[[u32; 2]], side: usize, gathered: &Gathered) -> Tensor {
-        let at = |link: &[u32; 2]| gathered.entities.partition_point(|entity| *entity < link[side]) as i64;
-        transfer::slice(&links.iter().map(at).collect::<Vec<_>>(), self.device())
+        let places: Vec<i64> = links.iter().map(|link| gathered.places[link[side] as usize]).collect();
+        transfer::slice(&places, self.device())
     }
 
     /// The decoupling loss of every modality with experts, run backwards; the mean of the bounds.
     fn decouple(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
         let with_experts: Vec<_> = self.with_experts().collect();
+        let mut all = Vec::new();
         for modality in &with_experts {
-            let kept = self.ahead[*modality].take().filter(|ahead| ahead.epoch == epoch);
-            let kept = kept.map(|ahead| (ahead.pair, ahead.outputs));
-            let Some((pair, outputs)) = kept.or_else(|| self.expert_outputs(*modality, epoch, gathered)) else {
-                continue;
-            };
-            sum += self.decouple_one(*modality, epoch, gathered, (pair, outputs), with_experts.len() as f64);
+            let kept = self.ahead[*modality].take().filter(|ahead| ahead.epoch == epoch).map(|ahead| ahead.outputs);
+            all.extend(kept.or_else(|| self.expert_outputs(*modality, epoch, gathered)));
+        }
+        for group in Outputs::grouped(all) {
+            sum += self.decouple_group(epoch, gathered, &group, with_experts.len() as f64);
         }
         sum
     }
 
-    fn decouple_one(
-        &self,
-        modality: Modality,
-        epoch: u64,
-        gathered: &Gathered,
-        (pair, outputs): (Pair, Tensor),
-        count: f64,
-    ) -> Tensor {
-        let parts = self.model.decoupled(modality).zip(self.decoupled_rows(modality, gathered));
-        let Some(((experts, estimator), rows)) = parts else {
-            return Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        };
-        let permutation =
-            self.randomness.permutation(Purpose::Permutation, modality, epoch, outputs.size()[0], self.device());
-        let (bound, gradient) = estimator.upper_bound(&outputs, &permutation);
-        if self.config.loss.lambda_decoupling != 0.0 {
-            experts.pull_pair(rows, pair, &(gradient * (self.config.loss.lambda_decoupling / count)));
+    fn decouple_group(&self, epoch: u64, gathered: &Gathered, group: &[Outputs], count: f64) -> Tensor {
+        let (outputs, permutation) = (Outputs::stacked(group), self.permutations(epoch, group));
+        let weight = self.config.loss.lambda_decoupling / count;
+        let (bound, gradient) = estimator::upper_bound(&self.estimators(group), &outputs, &permutation, weight);
+        for (Outputs { modality, pair, .. }, gradient) in group.iter().zip(gradient.unbind(0)) {
+            let parts = self.model.decoupled(*modality).zip(self.decoupled_rows(*modality, gathered));
+            if let Some(((experts, _), rows)) = parts.filter(|_| weight != 0.0) {
+                experts.pull_pair(rows, *pair, &gradient);
+            }
         }
         bound / count
+    }
+
+    fn estimators(&self, group: &[Outputs]) -> Vec<&Estimator> {
+        group.iter().filter_map(|of| Some(self.model.decoupled(of.modality)?.1)).collect()
+    }
+
+    /// For each modality's rows another order, one after another: `[G·n]`.
+    fn permutations(&self, epoch: u64, group: &[Outputs]) -> Tensor {
+        let mut end = 0;
+        let each = group.iter().map(|Outputs { modality, outputs, .. }| {
+            let (rows, first) = (outputs.size()[0], end);
+            end += rows;
+            self.randomness.permutation(Purpose::Permutation, *modality, epoch, rows, self.device()) + first
+        });
+        Tensor::cat(&each.collect::<Vec<_>>(), 0)
     }
 
     fn with_experts(&self) -> impl Iterator<Item = Modality> + '_ {
@@ -343,11 +399,12 @@ impl Trainer {
         }
     }
 
-    /// The pair of experts an epoch decouples, and their outputs, `[n, 2·D]`.
-    fn expert_outputs(&self, modality: Modality, epoch: u64, gathered: &Gathered) -> Option<(Pair, Tensor)> {
+    /// Outputs of the pair of experts an epoch decouples.
+    fn expert_outputs(&self, modality: Modality, epoch: u64, gathered: &Gathered) -> Option<Outputs> {
         let (experts, _) = self.model.decoupled(modality)?;
         let pair = self.randomness.expert_pair(modality, epoch, experts.count());
-        Some((pair, experts.pair(self.decoupled_rows(modality, gathered)?, pair)))
+        let outputs = experts.pair(self.decoupled_rows(modality, gathered)?, pair);
+        Some(Outputs { modality, pair, outputs })
     }
 
     /// The estimators' own step on fresh outputs of the experts; the mean of their losses.
@@ -355,15 +412,17 @@ impl Trainer {
     /// The parameters are now those the next epoch begins with, and the pair is the one that it decouples: its outputs
     /// are kept for it.
     fn step_estimators(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
-        self.model.estimator_parameters.zero_grad();
+        self.estimator_optimiser.zero_grad(&self.model.estimator_parameters);
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
         let with_experts: Vec<_> = self.with_experts().collect();
-        for modality in &with_experts {
-            let Some((pair, outputs)) = self.expert_outputs(*modality, epoch + 1, gathered) else { continue };
-            let Some((_, estimator)) = self.model.decoupled(*modality) else { continue };
+        let all = with_experts.iter().filter_map(|modality| self.expert_outputs(*modality, epoch + 1, gathered));
+        for group in Outputs::grouped(all.collect()) {
+            let outputs = Outputs::stacked(&group);
             let share = 1.0 / with_experts.len() as f64;
-            sum += estimator.learn(&outputs, share) * share;
-            self.ahead[*modality] = Some(Ahead { epoch: epoch + 1, pair, outputs });
+            sum += estimator::learn(&self.estimators(&group), &outputs, share) * share;
+            for (of, outputs) in group.into_iter().zip(outputs.unbind(0)) {
+                self.ahead[of.modality] = Some(Ahead { epoch: epoch + 1, outputs: Outputs { outputs, ..of } });
+            }
         }
         self.estimator_optimiser.step(&self.model.estimator_parameters);
         sum
