@@ -155,7 +155,7 @@ impl Config {
     }
 
     /// Eight hexadecimal digits that change with anything that may change the result: not with the run's name, the
-    /// figures it must reach, nor how the store was made.
+    /// figures it must reach, how the store was made, nor the least time between two checkpoints.
     pub fn hash(&self) -> String {
         self.hash_with(&BTreeMap::new())
     }
@@ -166,10 +166,18 @@ impl Config {
         same.expected = Expected { hits_at_1: 0.0, hits_at_10: 0.0, mrr: 0.0, source: String::new() };
         same.sweep = Sweep { key: String::new(), values: Vec::new(), published: Vec::new() };
         same.data.prep.clear();
-        let mut hash = Sha256::new_with_prefix(same.to_toml().unwrap_or_default());
+        let mut hash = Sha256::new_with_prefix(same.without_pace().unwrap_or_default());
         files.iter().flat_map(|(key, digest)| [key, digest]).for_each(|text| hash.update(text));
         let digest = hash.finalize();
         format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+
+    /// The TOML without the least time between two checkpoints: runs of before there was one keep their hash. By way of the
+    /// text, which has the shortest form of numbers of single precision.
+    fn without_pace(&self) -> Option<String> {
+        let mut table: toml::Table = self.to_toml().ok()?.parse().ok()?;
+        table.get_mut("train")?.as_table_mut()?.remove("checkpoint_seconds");
+        toml::to_string_pretty(&table).ok()
     }
 
     /// SHA-256 of the files besides the store that the run is made from, by the key that names them; one that cannot be
@@ -242,6 +250,7 @@ mod tests {
         let config = Layers::defaults().unwrap().config().unwrap();
         let (mut renamed, mut longer) = (config.clone(), config.clone());
         renamed.run.name = "another".to_owned();
+        renamed.train.checkpoint_seconds += 1.0;
         longer.train.epochs += 1;
         assert_eq!(config.hash(), renamed.hash());
         assert_ne!(config.hash(), longer.hash());

@@ -438,6 +438,7 @@ mod tests {
         ("split.validation", &["1", "-0.1", "nan"], &["0", "0.5"]),
         ("train.batch_size", &["0", "-1"], &["1"]),
         ("train.checkpoint_every", &["0", "-1"], &["1"]),
+        ("train.checkpoint_seconds", &["-0.1", "nan", "inf"], &["0", "0.5"]),
         ("train.curriculum.epochs", &["[0, 50, 100, 150, -1]"], &["[0, 1, 2, 3, 4]"]),
         ("train.curriculum.pairs", &["[5, 4, 3, 2, -1]"], &["[0, 0, 0, 0, 0]"]),
         ("train.curriculum.until", &["-1"], &["0"]),

@@ -1,4 +1,5 @@
-//! Checkpoints: every tensor a run needs to go on, and its state as JSON, in one safetensors file written whole.
+//! Checkpoints: a model's parameters, everything else a run needs to go on (but in the best one, which none goes on from),
+//! and its state as JSON, in one safetensors file written whole.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub struct Best {
     pub figures: Figures,
 }
 
-/// A checkpoint in memory.
+/// A checkpoint in memory. The best one is there to be judged and used: it has no links and no moments.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
     /// Where the run stands.
@@ -55,6 +56,15 @@ const TRAINING: &str = "humea.training_links";
 const PSEUDO: &str = "humea.pseudo_links";
 
 impl Checkpoint {
+    /// The same on tensors of its own, on the same device: training goes on in the memory of the others.
+    #[must_use]
+    pub fn copied(mut self) -> Self {
+        for tensor in self.tensors.values_mut() {
+            *tensor = tensor.detach().copy();
+        }
+        self
+    }
+
     /// Writes the checkpoint; a kill at any moment leaves the old one or the new one.
     ///
     /// # Errors

@@ -136,34 +136,49 @@ impl Learner {
         Ok(eval::Ranking::new(&lefts, &rights, self.eval)?.among(sides))
     }
 
-    /// Everything that must survive a kill, by name.
-    pub(super) fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let Trainer { model, optimiser, estimator_optimiser, .. } = &self.trainer;
+    /// The parameters, by name: what judging, predicting and starting anew need.
+    pub(super) fn parameters(&self) -> BTreeMap<String, Tensor> {
+        let model = &self.trainer.model;
         let named = |prefix: &'static str, of: &crate::model::parameters::Parameters| {
             of.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())).collect::<Vec<_>>()
         };
         let mut all: BTreeMap<String, Tensor> = named(MODEL, &model.parameters).into_iter().collect();
         all.extend(named(ESTIMATORS, &model.estimator_parameters));
+        all
+    }
+
+    /// Everything that must survive a kill, by name.
+    pub(super) fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let Trainer { optimiser, estimator_optimiser, .. } = &self.trainer;
+        let mut all = self.parameters();
         for (prefix, optimiser) in [(OPTIMISER, optimiser), (ESTIMATOR_OPTIMISER, estimator_optimiser)] {
             all.extend(optimiser.state().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
         }
         all
     }
 
+    /// Takes up what [`Self::parameters`] gave, and of [`Self::tensors`] those; `path` is named in errors.
+    pub(super) fn assign(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), TrainError> {
+        self.trainer.forget();
+        let Humea { parameters, estimator_parameters, .. } = &mut self.trainer.model;
+        parameters.assign(&under(MODEL, tensors), path)?;
+        Ok(estimator_parameters.assign(&under(ESTIMATORS, tensors), path)?)
+    }
+
     /// Takes up what [`Self::tensors`] gave; `path` is named in errors.
     pub(super) fn restore(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), TrainError> {
-        let under = |prefix: &str| {
-            let of = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
-            of.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect::<BTreeMap<_, _>>()
-        };
-        self.trainer.forget();
+        self.assign(tensors, path)?;
         let Trainer { model, optimiser, estimator_optimiser, .. } = &mut self.trainer;
-        model.parameters.assign(&under(MODEL), path)?;
-        model.estimator_parameters.assign(&under(ESTIMATORS), path)?;
-        optimiser.restore(under(OPTIMISER), &model.parameters, path)?;
-        estimator_optimiser.restore(under(ESTIMATOR_OPTIMISER), &model.estimator_parameters, path)?;
+        optimiser.restore(under(OPTIMISER, tensors), &model.parameters, path)?;
+        estimator_optimiser.restore(under(ESTIMATOR_OPTIMISER, tensors), &model.estimator_parameters, path)?;
         Ok(())
     }
+}
+
+/// The tensors whose names begin with a prefix, without it.
+fn under(prefix: &str, tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let of = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
+    of.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()
 }
 
 /// The left and the right entities of links.

@@ -16,6 +16,7 @@ mod error;
 mod golden_tests;
 pub mod initial;
 mod learner;
+mod pace;
 pub mod predict;
 pub mod protocol;
 pub mod pseudo_labels;
@@ -68,6 +69,9 @@ pub struct TrainConfig {
     /// Epochs from one checkpoint to the next.
     #[serde(deserialize_with = "bounds::at_least_one")]
     pub checkpoint_every: usize,
-    /// Whether every one of those checkpoints is kept, not only the last and the best.
+    /// Seconds from one checkpoint to the next at least; a better one is held in memory meanwhile. 0 for none.
+    #[serde(deserialize_with = "bounds::not_negative")]
+    pub checkpoint_seconds: f64,
+    /// Whether every one that is due by epochs is kept, however soon, not only the last and the best.
     pub keep_checkpoints: bool,
 }

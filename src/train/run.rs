@@ -235,7 +235,7 @@ impl<'a> Model<'a> {
         Self { folder, learner: Learner::new(config, inputs, evidence, device), device }
     }
 
-    /// Loads a checkpoint.
+    /// Loads the parameters of a checkpoint.
     ///
     /// # Errors
     /// If there is none of that name, or it does not fit the model.
@@ -245,7 +245,7 @@ impl<'a> Model<'a> {
             return Err(TrainError::NoModel { folder: self.folder.path().to_owned() });
         }
         let checkpoint = Checkpoint::load(&path, self.device)?;
-        self.learner.restore(&checkpoint.tensors, &path)?;
+        self.learner.assign(&checkpoint.tensors, &path)?;
         Ok(checkpoint.state)
     }
 

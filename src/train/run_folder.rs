@@ -7,7 +7,7 @@
 //!    config.toml              the resolved configuration         ┘ the first epoch
 //!    metrics.jsonl            one line per epoch and evaluation
 //!    events.out.tfevents.…    the same for TensorBoard
-//!    checkpoints/             best and last (and every n-th) .safetensors
+//!    checkpoints/             best (parameters), last (and every n-th: all to go on from) .safetensors
 //!    result.json, report.html written at the end
 //! ```
 

@@ -11,6 +11,7 @@ use super::TrainError;
 use super::checkpoint::{Best, Checkpoint, State};
 use super::curriculum::TrainingList;
 use super::learner::{EpochLoss, Learner};
+use super::pace::Pace;
 use super::protocol::Part;
 use super::pseudo_labels;
 use super::run_folder::{Checkpointed, RunFolder};
@@ -31,6 +32,8 @@ pub(super) struct Session<'a> {
     training: TrainingList,
     pseudo: Vec<Link>,
     state: State,
+    pace: Pace,
+    held: Option<Checkpoint>,
     log: MetricsLog,
     events: EventFile,
     last_figures: Option<f64>,
@@ -58,6 +61,8 @@ impl<'a> Session<'a> {
             training: TrainingList::new(config.train.curriculum.clone(), links.train.clone()),
             pseudo: Vec::new(),
             state: State::default(),
+            pace: Pace::new(config.train.checkpoint_seconds),
+            held: None,
             last_figures: None,
             config,
             folder,
@@ -81,13 +86,21 @@ impl<'a> Session<'a> {
 
     /// Trains to the last epoch; a checkpoint `last` is there afterwards, and `best` where something was evaluated.
     pub(super) fn run(mut self, observer: &dyn Observer) -> Result<State, TrainError> {
-        let epochs = self.config.train.epochs;
         let _heeding = interrupt::heed();
+        let trained = self.train(observer);
+        // Whatever stopped it, a loss that ran off as a rule, the best until then is kept.
+        let kept = self.write_held();
+        trained.and(kept)?;
+        Ok(self.state)
+    }
+
+    fn train(&mut self, observer: &dyn Observer) -> Result<(), TrainError> {
+        let epochs = self.config.train.epochs;
         observer.on(Event::Started { task: "training", total: Some(epochs as u64), unit: Unit::Items });
         observer.on(Event::Advanced(self.state.epochs as u64));
         while self.state.epochs < epochs {
             if interrupt::requested() {
-                self.save("last")?;
+                self.save_last()?;
                 observer.on(Event::Finished);
                 return Err(TrainError::Interrupted {
                     epoch: self.state.epochs,
@@ -99,8 +112,7 @@ impl<'a> Session<'a> {
             self.tell(&loss, observer);
         }
         observer.on(Event::Finished);
-        self.save("last")?;
-        Ok(self.state)
+        self.save_last()
     }
 
     /// One epoch: the links as they stand, one step, one line in the log.
@@ -145,11 +157,18 @@ impl<'a> Session<'a> {
     /// Evaluates and saves, where it is due.
     fn look(&mut self) -> Result<(), TrainError> {
         let (epochs, train) = (self.state.epochs, &self.config.train);
-        if epochs == train.epochs || epochs.is_multiple_of(train.evaluate_every) {
+        // The last checkpoint of all is written in any case.
+        let ends = epochs == train.epochs;
+        if ends || epochs.is_multiple_of(train.evaluate_every) {
             self.evaluate()?;
         }
+        if self.pace.best_is_due() {
+            self.write_held()?;
+        }
         if epochs.is_multiple_of(train.checkpoint_every) {
-            self.save("last")?;
+            if !ends && self.pace.last_is_due() {
+                self.save_last()?;
+            }
             if train.keep_checkpoints {
                 self.save(&format!("epoch-{epochs:05}"))?;
             }
@@ -177,18 +196,53 @@ impl<'a> Session<'a> {
         let (figures, protocol) = (figures.mean(), self.config.train.protocol);
         if self.state.best.is_none_or(|best| protocol.prefers(&figures, &best.figures)) {
             self.state.best = Some(Best { epochs: self.state.epochs, figures });
-            self.save("best")?;
+            self.save_best()?;
         }
         Ok(())
     }
 
-    fn save(&self, name: &str) -> Result<(), TrainError> {
+    /// Writes the model as the best, or holds a copy of it until that is due.
+    fn save_best(&mut self) -> Result<(), TrainError> {
+        // The one before it counts no more; let go of first, so that there are never two copies.
+        self.held = None;
+        let (state, tensors) = (self.state.clone(), self.learner.parameters());
+        let best = Checkpoint { state, tensors, ..Checkpoint::default() };
+        if self.pace.best_is_due() {
+            return self.write_best(&best);
+        }
+        self.held = Some(best.copied());
+        Ok(())
+    }
+
+    fn write_held(&mut self) -> Result<(), TrainError> {
+        self.held.take().map_or(Ok(()), |best| self.write_best(&best))
+    }
+
+    fn write_best(&mut self, best: &Checkpoint) -> Result<(), TrainError> {
+        self.write("best", best)?;
+        self.pace.wrote_best();
+        Ok(())
+    }
+
+    fn save_last(&mut self) -> Result<(), TrainError> {
+        self.save("last")?;
+        self.pace.wrote_last();
+        Ok(())
+    }
+
+    /// Writes what a run can go on from, after the best model it tells of.
+    fn save(&mut self, name: &str) -> Result<(), TrainError> {
+        self.write_held()?;
         let checkpoint = Checkpoint {
             state: self.state.clone(),
             training: self.training.current().to_vec(),
             pseudo: self.pseudo.clone(),
             tensors: self.learner.tensors(),
         };
+        self.write(name, &checkpoint)
+    }
+
+    fn write(&self, name: &str, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let path = self.folder.checkpoint(name);
         checkpoint.save(&path).map_err(|error| self.folder.unwritable(&path, &after(self.state.epochs, &error)))
     }

@@ -25,6 +25,7 @@ epochs = 3
 protocol = "last"
 evaluate_every = 3
 checkpoint_every = 1
+checkpoint_seconds = 0
 [sweep]
 key = "train.lr"
 values = [0.001, 0.01, 1e30]

@@ -131,6 +131,27 @@ fn a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_model() {
 }
 
 #[test]
+fn ctrl_c_writes_the_best_model_that_waited_for_its_time() {
+    let place = place();
+    let run = place.path().join("run");
+    let mut command = train_on(&store_in(&place), &run, "60");
+    command.args(["--set", "train.evaluate_every=1", "--set", "train.checkpoint_seconds=1e9"]);
+    let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    // A line of each epoch, one of its evaluation.
+    wait_for(&mut child, &run.join("metrics.jsonl"), 12);
+    let state = |name| {
+        let path = run.join("checkpoints").join(name).with_extension("safetensors");
+        Checkpoint::load(&path, Device::Cpu).unwrap().state
+    };
+    assert_eq!(state("best").epochs, 1);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let told = state("last").best.unwrap();
+    assert!(told.epochs > 1 && state("best").best == Some(told), "{told:?}");
+    assert_eq!(state("best").epochs, told.epochs);
+}
+
+#[test]
 fn ctrl_c_ends_what_has_nothing_to_keep() {
     let run = tempfile::tempdir().unwrap();
     // A configuration that never comes: the command waits for it until it is stopped.
