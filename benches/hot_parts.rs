@@ -57,12 +57,12 @@ fn losses(criterion: &mut Criterion) {
     criterion.bench_function("losses of one block, forward and backward", |bencher| {
         bencher.iter(|| {
             let cosines = Similarities::of_block(&left, &right);
-            let joint = Joint::of(&cosines, &weights, [(); 2].map(|()| Tensor::ones([modalities, size], float)));
+            let joint = Joint::of(&cosines, &weights, Tensor::ones([modalities, 2, size], float));
             let (_, of_joint) = contrastive(&joint.cosines, &masks, 0.1);
             let _ = joint.pull(&of_joint, &cosines);
             let teacher = Teacher::new(&joint.cosines, &masks, 4.0, Reduction::Mean);
             for modality in 0..modalities {
-                let own = cosines.of(modality);
+                let own = cosines.of(modality, 1);
                 let (_, first) = contrastive(&own, &masks, 0.1);
                 let (_, second) = teacher.distil(&own);
                 let side = |of: &Tensor| of.narrow(0, modality, 1);

@@ -101,6 +101,14 @@ pub fn keep_freed_memory() {
     }
 }
 
+/// Where a GPU computes, keeps what little the host has to do in the thread that asks the GPU for everything else: libtorch's other
+/// threads would keep its processors warm for the next copy of a few numbers, and slow it down.
+pub fn only_ask(device: Device) {
+    if device.is_cuda() {
+        tch::set_num_threads(1);
+    }
+}
+
 /// Lets a GPU round the factors of float32 products to TF32's ten bits, or no longer, for the rest of the process. Products
 /// of a CPU stay as they are.
 ///

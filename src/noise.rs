@@ -9,7 +9,6 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Tensor};
 
 use crate::modality::Modality;
-use crate::transfer;
 
 /// What random numbers are drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +54,10 @@ impl Randomness {
         ChaCha8Rng::from_seed(key)
     }
 
-    /// Gating noise `[rows, experts]` ~ N(0, 1), or `None` where there is none.
-    pub fn gating(self, modality: Modality, epoch: u64, shape: [i64; 2], device: Device) -> Option<Tensor> {
+    /// Gating noise `[rows, experts]` ~ N(0, 1) in the host's memory, or `None` where there is none.
+    pub fn gating(self, modality: Modality, epoch: u64, shape: [i64; 2]) -> Option<Tensor> {
         match self {
-            Self::Seeded(_) => {
-                let noise = normal(&mut self.stream(Purpose::Gating, Some(modality), epoch), &shape, 1.0);
-                Some(transfer::send(&noise, device))
-            }
+            Self::Seeded(_) => Some(normal(&mut self.stream(Purpose::Gating, Some(modality), epoch), &shape, 1.0)),
             Self::Recorded => None,
         }
     }
@@ -79,14 +75,14 @@ impl Randomness {
         (first, if other < first { other } else { other + 1 })
     }
 
-    /// A permutation of `0..n` as int64 `[n]`.
-    pub fn permutation(self, purpose: Purpose, modality: Modality, epoch: u64, n: i64, device: Device) -> Tensor {
+    /// A permutation of `0..n` as int64 `[n]` in the host's memory.
+    pub fn permutation(self, purpose: Purpose, modality: Modality, epoch: u64, n: i64) -> Tensor {
         let mut order: Vec<i64> = (0..n).collect();
         match self {
             Self::Seeded(_) => order.shuffle(&mut self.stream(purpose, Some(modality), epoch)),
             Self::Recorded => order.reverse(),
         }
-        transfer::slice(&order, device)
+        Tensor::from_slice(&order)
     }
 
     /// Shuffles the training links of an epoch in place.

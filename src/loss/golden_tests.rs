@@ -61,13 +61,13 @@ fn a_low_temperature_neither_overflows_nor_vanishes() {
     let cosines = Similarities::of_block(&left, &right);
     let (loss, gradient) = contrastive(&cosines, &Masks::Own, 0.004);
     let logits = Tensor::cat(
-        &[&cosines.left_right, &(&cosines.left_left - Tensor::eye(20, (Kind::Float, Device::Cpu)) * 1e9)],
+        &[cosines.across(), cosines.within().select(1, 0) - Tensor::eye(20, (Kind::Float, Device::Cpu)) * 1e9],
         2,
     ) / 0.004;
     let expected = -logits.log_softmax(2, Kind::Float).diagonal(0, 1, 2).mean(Kind::Float);
     // Both directions are alike: the right entities are the left ones turned round.
     assert!((loss.double_value(&[0]) / expected.double_value(&[]) - 1.0).abs() < 1e-4);
-    assert!(gradient.left_right.isfinite().all().int64_value(&[]) == 1);
+    assert!(gradient.across().isfinite().all().int64_value(&[]) == 1);
 }
 
 #[test]

@@ -10,50 +10,64 @@ use super::similarity::Similarities;
 /// The joint's cosines in a block or several, with what their gradient needs.
 #[derive(Debug)]
 pub struct Joint {
-    /// `[1, …, B, B]` each.
+    /// `[1, …, 3, B, B]`.
     pub cosines: Similarities,
-    /// `[M, …, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
-    presence: [Tensor; 2],
-    /// `[…, B]` each, the squared norms of the joint embeddings.
-    norms: [Tensor; 2],
+    /// `[M, …, 2, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
+    presence: Tensor,
+    norms: Norms,
+}
+
+/// Norms of the joint embeddings of the left and the right entities.
+#[derive(Debug)]
+struct Norms {
+    /// `[…, 2, B]`, their squares.
+    squares: Tensor,
+    /// `[…, 3, B]` each, one over those of the rows and of the columns of the three matrices.
+    rows: Tensor,
+    columns: Tensor,
 }
 
 impl Joint {
     /// From the cosines of M modalities, the squares `[M]` of the fusion's weights and the presence of the block's left
-    /// and right entities, `[M, …, B]` each.
-    pub fn of(cosines: &Similarities, squared: &Tensor, presence: [Tensor; 2]) -> Self {
-        let norms = presence.each_ref().map(|present| {
-            let sums = present.flatten(1, -1).tr().mv(squared).clamp_min(1e-24);
-            sums.view_as(&present.select(0, 0))
-        });
-        let cosines = divided(&cosines.weighted(squared), &norms);
+    /// and right entities, `[M, …, 2, B]`.
+    pub fn of(cosines: &Similarities, squared: &Tensor, presence: Tensor) -> Self {
+        let norms = Norms::of(&presence, squared);
+        let cosines = norms.divided(&cosines.weighted(squared));
         Self { cosines, presence, norms }
     }
 
     /// Given the `gradient` of the joint's cosines: the gradient of the weighted sum of the modalities' `cosines`,
-    /// `[1, …, B, B]`, and of the squared weights, `[M]`.
+    /// `[1, …, 3, B, B]`, and of the squared weights, `[M]`.
     pub fn pull(&self, gradient: &Similarities, cosines: &Similarities) -> (Similarities, Tensor) {
-        let of_sum = divided(gradient, &self.norms);
-        let Similarities { left_right, left_left, right_right } =
-            gradient.zip(&self.cosines, |a, b| (a * b).squeeze_dim(0));
-        let over = |matrix: &Tensor, dim: i64| matrix.sum_dim_intlist([dim].as_slice(), false, Kind::Float);
-        let left = over(&left_right, -1) + over(&left_left, -2) + over(&left_left, -1);
-        let right = over(&left_right, -2) + over(&right_right, -2) + over(&right_right, -1);
-        let [left, right] = [(0, left), (1, right)]
-            .map(|(at, sums)| self.presence[at].flatten(1, -1).mv(&(sums / &self.norms[at]).flatten(0, -1)));
-        let of_weights = cosines.dot(&of_sum) - (left + right) / 2.0;
+        let of_sum = self.norms.divided(gradient);
+        let products = gradient.zip(&self.cosines, |a, b| (a * b).squeeze_dim(0));
+        let over = |dim: i64| products.all().sum_dim_intlist([dim].as_slice(), false, Kind::Float);
+        let (rows, columns) = (over(-1), over(-2));
+        let within = |sums: &Tensor| sums.narrow(-2, 1, 2);
+        let across = Tensor::stack(&[rows.select(-2, 0), columns.select(-2, 0)], -2);
+        let sums = (across + within(&rows) + within(&columns)) / &self.norms.squares;
+        let of_norms = self.presence.flatten(1, -1).mv(&sums.flatten(0, -1));
+        let of_weights = cosines.dot(&of_sum) - of_norms / 2.0;
         (of_sum, of_weights)
     }
 }
 
-/// Every element over the norms of its two entities, `norms` being their squares.
-fn divided(matrices: &Similarities, norms: &[Tensor; 2]) -> Similarities {
-    let [left, right] = norms.each_ref().map(Tensor::rsqrt);
-    let scaled = |matrix: &Tensor, rows: &Tensor, columns: &Tensor| matrix * rows.unsqueeze(-1) * columns.unsqueeze(-2);
-    Similarities {
-        left_right: scaled(&matrices.left_right, &left, &right),
-        left_left: scaled(&matrices.left_left, &left, &left),
-        right_right: scaled(&matrices.right_right, &right, &right),
+impl Norms {
+    fn of(presence: &Tensor, squared: &Tensor) -> Self {
+        let squares = presence.flatten(1, -1).tr().mv(squared).clamp_min(1e-24).view_as(&presence.select(0, 0));
+        let inverse = squares.rsqrt();
+        // Left with right, left with left, right with right.
+        let before = |side: i64| Tensor::cat(&[inverse.narrow(-2, side, 1), inverse.shallow_clone()], -2);
+        Self { rows: before(0), columns: before(1), squares }
+    }
+
+    /// Every element over the norms of its two entities.
+    fn divided(&self, matrices: &Similarities) -> Similarities {
+        matrices.map(|all| {
+            let mut scaled = all * self.rows.unsqueeze(-1);
+            scaled *= self.columns.unsqueeze(-2);
+            scaled
+        })
     }
 }
 
@@ -82,14 +96,13 @@ mod tests {
         let (l, r) = (concatenated(&left), concatenated(&right));
         let expected = [l.mm(&r.tr()), l.mm(&l.tr()), r.mm(&r.tr())];
         let cosines = Similarities::of_block(&left, &right);
-        let joint = Joint::of(&cosines, &squared.detach(), presence);
+        let joint = Joint::of(&cosines, &squared.detach(), Tensor::stack(&presence, 1));
         let given = joint.cosines.map(|matrix| random(&matrix.size()));
-        let found = [&joint.cosines.left_right, &joint.cosines.left_left, &joint.cosines.right_right];
-        let cotangents = [&given.left_right, &given.left_left, &given.right_right];
+        let [found, cotangents] = [&joint.cosines, &given].map(|of| of.all().squeeze_dim(0).unbind(0));
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, Device::Cpu));
         for ((expected, found), cotangent) in expected.iter().zip(found).zip(cotangents) {
-            assert!((expected - found.squeeze_dim(0)).abs().max().double_value(&[]) < 1e-5);
-            sum += (expected * cotangent.squeeze_dim(0)).sum(Kind::Float);
+            assert!((expected - found).abs().max().double_value(&[]) < 1e-5);
+            sum += (expected * cotangent).sum(Kind::Float);
         }
         sum.backward();
         let (_, of_weights) = joint.pull(&given, &cosines);

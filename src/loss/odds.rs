@@ -7,14 +7,14 @@ use super::similarity::{Masks, Similarities};
 /// `e^{(cos − 1)/τ}` of every pair in a block, 0 where masked, and its sums over the alternatives of each entity.
 ///
 /// A left entity i chooses among all right ones and the other left ones, a right entity among all left ones and the
-/// other right ones: rows of `[left_right ‖ left_left]` and of `[left_rightᵀ ‖ right_right]`. One set of exponentials
-/// serves both. Everything is done in place: a block's matrices just fit a processor's cache.
+/// other right ones. One set of exponentials serves both. Everything is done in place: a block's matrices just fit a processor's
+/// cache.
 #[derive(Debug)]
 pub struct Odds(Similarities);
 
-/// `[M, …, B]` each, sums of odds over the alternatives of each left and of each right entity.
+/// `[M, …, 2, B]`, sums of odds over the alternatives of each left and of each right entity.
 #[derive(Debug)]
-pub struct Sums([Tensor; 2]);
+pub struct Sums(Tensor);
 
 /// Below this temperature the least odds, `e^{−2/τ}`, are too small for float32.
 const SINGLE: f64 = 0.025;
@@ -38,35 +38,35 @@ impl Odds {
     /// The sums over the alternatives.
     pub fn sums(&self) -> Sums {
         let over = |matrix: &Tensor, dim: i64| matrix.sum_dim_intlist([dim].as_slice(), false, None);
-        let left = over(&self.0.left_right, -1) + over(&self.0.left_left, -1);
-        let right = over(&self.0.left_right, -2) + over(&self.0.right_right, -1);
-        Sums([left, right])
+        let (rows, columns) = (over(self.0.all(), -1), over(&self.0.across(), -2));
+        let across = Tensor::stack(&[rows.select(-2, 0), columns], -2);
+        Sums(across + rows.narrow(-2, 1, 2))
     }
 
     /// `scale` times the probability of each pair, both directions added where both have it; `sums` are its own.
     pub fn into_shares(self, sums: &Sums, scale: f64) -> Similarities {
-        let Similarities { mut left_right, mut left_left, mut right_right } = self.0;
-        let [left, right] = sums.0.each_ref().map(|sums| sums.reciprocal() * scale);
-        left_right *= left.unsqueeze(-1) + right.unsqueeze(-2);
-        left_left *= left.unsqueeze(-1);
-        right_right *= right.unsqueeze(-1);
-        Similarities { left_right, left_left, right_right }.map(|matrix| matrix.to_kind(Kind::Float))
+        let inverse = sums.0.reciprocal() * scale;
+        let [of_left, of_right] = [0, 1].map(|side| inverse.select(-2, side));
+        let mut across = self.0.across();
+        across *= of_left.unsqueeze(-1) + of_right.unsqueeze(-2);
+        let mut within = self.0.within();
+        within *= inverse.unsqueeze(-1);
+        self.0.map(|all| all.to_kind(Kind::Float))
     }
 }
 
 impl Sums {
     /// The sum over both directions of the logarithm of each entity's sum, `[M]`.
     pub fn logs(&self) -> Tensor {
-        total(self.0.each_ref().map(Tensor::log))
+        total(&self.0.log())
     }
 
     /// The sum over both directions of the logarithm of each entity's sum here over that of `other`, `[M]`.
     pub fn log_ratio(&self, other: &Self) -> Tensor {
-        total([0, 1].map(|at| (&self.0[at] / &other.0[at]).log()))
+        total(&(&self.0 / &other.0).log_())
     }
 }
 
-fn total(both: [Tensor; 2]) -> Tensor {
-    let [left, right] = both.map(|one| one.flatten(1, -1).sum_dim_intlist([1_i64].as_slice(), false, None));
-    (left + right).to_kind(Kind::Float)
+fn total(of: &Tensor) -> Tensor {
+    of.flatten(1, -1).sum_dim_intlist([1_i64].as_slice(), false, None).to_kind(Kind::Float)
 }

@@ -3,78 +3,97 @@
 
 use tch::{Kind, Tensor};
 
-/// One `[M, …, B, B]` matrix for each kind of pair in a block: cosines, or the gradient of a loss in them.
+/// Three matrices for each block, `[M, …, 3, B, B]`: cosines, or the gradient of a loss in them, of left entities with right ones, of
+/// left with left and of right with right ones.
 #[derive(Debug)]
-pub struct Similarities {
-    /// Left entity i with right entity j.
-    pub left_right: Tensor,
-    /// Left with left.
-    pub left_left: Tensor,
-    /// Right with right.
-    pub right_right: Tensor,
-}
+pub struct Similarities(Tensor);
+
+/// Places of the three matrices.
+const ACROSS: i64 = 0;
+const LEFT: i64 = 1;
+const RIGHT: i64 = 2;
 
 impl Similarities {
     /// From the unit vectors of the block's left and right entities, `[M, …, B, D]` each.
     pub fn of_block(left: &Tensor, right: &Tensor) -> Self {
-        let product = |a: &Tensor, b: &Tensor| a.matmul(&b.transpose(-2, -1));
-        Self { left_right: product(left, right), left_left: product(left, left), right_right: product(right, right) }
+        let size = left.size();
+        let (outer, inner) = size.split_at(size.len() - 2);
+        let all = Tensor::empty([outer, &[3, inner[0], inner[0]]].concat(), (left.kind(), left.device()));
+        let [left, right] = [left, right].map(|side| side.reshape([-1, inner[0], inner[1]]));
+        let places = all.view([-1, 3, inner[0], inner[0]]);
+        for (place, one, other) in [(ACROSS, &left, &right), (LEFT, &left, &left), (RIGHT, &right, &right)] {
+            let _ = one.bmm_out(&places.select(1, place), &other.transpose(1, 2));
+        }
+        Self(all)
     }
 
     /// The gradient of the unit vectors that [`Self::of_block`] read, `self` being that of its cosines.
     pub fn pull(&self, left: &Tensor, right: &Tensor) -> [Tensor; 2] {
-        let both_ways = |within: &Tensor| within + within.transpose(-2, -1);
+        let within = |place: i64| {
+            let matrix = self.0.select(-3, place);
+            &matrix + matrix.transpose(-2, -1)
+        };
+        let across = self.across();
         [
-            self.left_right.matmul(right) + both_ways(&self.left_left).matmul(left),
-            self.left_right.transpose(-2, -1).matmul(left) + both_ways(&self.right_right).matmul(right),
+            across.matmul(right) + within(LEFT).matmul(left),
+            across.transpose(-2, -1).matmul(left) + within(RIGHT).matmul(right),
         ]
     }
 
     /// B.
     pub fn pairs(&self) -> f64 {
-        self.left_right.size().last().copied().unwrap_or_default() as f64
+        self.0.size().last().copied().unwrap_or_default() as f64
     }
 
-    /// The same of one modality alone, `[1, …, B, B]`.
+    /// All three, `[M, …, 3, B, B]`.
+    pub(super) fn all(&self) -> &Tensor {
+        &self.0
+    }
+
+    /// Left entities with right ones, `[M, …, B, B]`.
+    pub fn across(&self) -> Tensor {
+        self.0.select(-3, ACROSS)
+    }
+
+    /// Left with left and right with right entities, `[M, …, 2, B, B]`.
+    pub(super) fn within(&self) -> Tensor {
+        self.0.narrow(-3, LEFT, 2)
+    }
+
+    /// The same of `count` modalities from the `first`.
     #[must_use]
-    pub fn of(&self, modality: i64) -> Self {
-        self.map(|matrix| matrix.narrow(0, modality, 1))
+    pub fn of(&self, first: i64, count: i64) -> Self {
+        Self(self.0.narrow(0, first, count))
     }
 
-    /// `f` of each matrix.
+    /// `f` of all matrices.
     #[must_use]
-    pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
-        Self { left_right: f(&self.left_right), left_left: f(&self.left_left), right_right: f(&self.right_right) }
+    pub fn map(&self, f: impl FnOnce(&Tensor) -> Tensor) -> Self {
+        Self(f(&self.0))
     }
 
-    /// `f` of each matrix and its counterpart.
+    /// `f` of all matrices and their counterparts.
     #[must_use]
-    pub fn zip(&self, other: &Self, f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Self {
-        Self {
-            left_right: f(&self.left_right, &other.left_right),
-            left_left: f(&self.left_left, &other.left_left),
-            right_right: f(&self.right_right, &other.right_right),
-        }
+    pub fn zip(&self, other: &Self, f: impl FnOnce(&Tensor, &Tensor) -> Tensor) -> Self {
+        Self(f(&self.0, &other.0))
     }
 
-    /// Adds `other`, each modality times its factor, `[M, …, 1, 1]`.
+    /// Adds `other`, each modality times its factor, `[M, …, 1, 1, 1]`.
     pub fn add(&mut self, other: &Self, factors: &Tensor) {
-        let _ = self.left_right.addcmul_(&other.left_right, factors);
-        let _ = self.left_left.addcmul_(&other.left_left, factors);
-        let _ = self.right_right.addcmul_(&other.right_right, factors);
+        let _ = self.0.addcmul_(&other.0, factors);
     }
 
-    /// The sum over the products of all elements of each modality with those of `one` `[1, …, B, B]`: `[M]`.
+    /// The sum over the products of all elements of each modality with those of `one` `[1, …, 3, B, B]`: `[M]`.
     pub fn dot(&self, one: &Self) -> Tensor {
-        let all = self.zip(one, |many, one| many.flatten(1, -1).mv(&one.flatten(0, -1)));
-        all.left_right + all.left_left + all.right_right
+        // Matrix by matrix: what they add up to nearly cancels elsewhere, and one sum over all three would round worse.
+        let of = |place: i64| self.0.select(-3, place).flatten(1, -1).mv(&one.0.select(-3, place).flatten(0, -1));
+        of(ACROSS) + of(LEFT) + of(RIGHT)
     }
 
-    /// The modalities' sum, each times its weight, `weights` being `[M]`: `[1, …, B, B]`.
+    /// The modalities' sum, each times its weight, `weights` being `[M]`: `[1, …, 3, B, B]`.
     #[must_use]
     pub fn weighted(&self, weights: &Tensor) -> Self {
-        let weights = weights.unsqueeze(0);
-        self.map(|of| weights.mm(&of.flatten(1, -1)).view_as(&of.narrow(0, 0, 1)))
+        Self(weights.unsqueeze(0).mm(&self.0.flatten(1, -1)).view_as(&self.0.narrow(0, 0, 1)))
     }
 }
 
@@ -83,9 +102,8 @@ impl Similarities {
 pub enum Masks {
     /// An entity to itself, as published.
     Own,
-    /// Every repetition of an entity too: factors of 0 and 1, `[…, B, B]` each, of left with right, left with left and right with
-    /// right entities.
-    Repeated([Tensor; 3]),
+    /// Every repetition of an entity too: factors of 0 and 1 for all three matrices, `[…, 3, B, B]`.
+    Repeated(Tensor),
 }
 
 impl Masks {
@@ -96,22 +114,16 @@ impl Masks {
         let (left, right) = (equal(left), equal(right));
         let own = Tensor::eye(left.size()[left.dim() - 1], (Kind::Bool, left.device()));
         let across = left.logical_or(&right).logical_and(&own.logical_not());
-        Self::Repeated([across, left, right].map(|masked| masked.logical_not().to_kind(Kind::Float)))
+        Self::Repeated(Tensor::stack(&[across, left, right], -3).logical_not().to_kind(Kind::Float))
     }
 
     /// Makes what is masked 0, in place.
     pub(super) fn apply(&self, odds: &mut Similarities) {
         match self {
             Self::Own => {
-                for within in [&odds.left_left, &odds.right_right] {
-                    let _ = within.diagonal(0, -2, -1).fill_(0.0);
-                }
+                let _ = odds.within().diagonal(0, -2, -1).fill_(0.0);
             }
-            Self::Repeated([across, left, right]) => {
-                odds.left_right *= across;
-                odds.left_left *= left;
-                odds.right_right *= right;
-            }
+            Self::Repeated(factors) => odds.0 *= factors,
         }
     }
 }

@@ -122,6 +122,11 @@ impl Humea {
         &self.inputs
     }
 
+    /// Where parameters and inputs are.
+    pub fn device(&self) -> Device {
+        self.inputs.adjacency.offsets.device()
+    }
+
     /// Whether a modality's embedding is replaced by zeros.
     pub fn is_ablated(&self, modality: Modality) -> bool {
         self.config.ablated.contains(&modality)
@@ -162,7 +167,7 @@ impl Humea {
 
     /// A zero embedding `[n, D]`.
     pub fn zeros(&self, count: i64) -> Tensor {
-        Tensor::zeros([count, self.config.dim], (Kind::Float, self.inputs.adjacency.offsets.device()))
+        Tensor::zeros([count, self.config.dim], (Kind::Float, self.device()))
     }
 
     /// Experts and estimator of a modality, if it has them.

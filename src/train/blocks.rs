@@ -49,7 +49,7 @@ impl Blocks<'_> {
         let masks = if self.loss.mask_duplicates { Masks::repeated(left, right) } else { Masks::Own };
         let [l, r] = [left, right].map(|at| picked(&self.z, at));
         let cosines = Similarities::of_block(&l, &r);
-        let joint = Joint::of(&cosines, &self.squared, [left, right].map(|at| picked(self.presence, at)));
+        let joint = Joint::of(&cosines, &self.squared, picked(self.presence, &Tensor::stack(&[left, right], 1)));
         let (loss, gradient) = contrastive(&joint.cosines, &masks, self.loss.tau_contrastive);
         self.sums.joint += loss;
         let (of_sum, of_squared) = joint.pull(&gradient, &cosines);
@@ -57,7 +57,8 @@ impl Blocks<'_> {
         let teacher = Teacher::new(&joint.cosines, &masks, self.loss.tau_distillation, self.loss.reduction);
         for (first, count) in spans(&self.z) {
             let part = |tensor: &Tensor| tensor.narrow(0, first, count);
-            let gradient = self.modalities((first, count), &cosines.map(part), &of_sum, (&masks, &teacher));
+            let cosines = cosines.of(first, count);
+            let gradient = self.modalities((first, count), &cosines, &of_sum, (&masks, &teacher));
             let [of_left, of_right] = gradient.pull(&part(&l), &part(&r));
             let mut z = self.sums.z.narrow(0, first, count);
             for (at, gradient) in [(left, of_left), (right, of_right)] {
@@ -75,7 +76,7 @@ impl Blocks<'_> {
         (masks, teacher): (&Masks, &Teacher),
     ) -> Similarities {
         let part = |of: &Tensor| of.narrow(0, first, count);
-        let column = |of: &Tensor| part(of).view([-1, 1, 1, 1]);
+        let column = |of: &Tensor| part(of).view([-1, 1, 1, 1, 1]);
         let mut gradient = of_sum.map(|of_sum| of_sum * column(&self.squared));
         let mut add = |which: usize, factors: &Tensor, (loss, own): (Tensor, Similarities)| {
             let mut sum = part(&self.sums.parts[which]);
@@ -92,9 +93,9 @@ impl Blocks<'_> {
     }
 }
 
-/// The rows `at` `[K, B]` of each modality's `[M, n, …]`: `[M, K, B, …]`.
+/// The rows `at` of each modality's `[M, n, …]`: `[M, `, sizes of `at`, `, …]`.
 fn picked(of: &Tensor, at: &Tensor) -> Tensor {
-    of.index_select(1, &at.flatten(0, 1)).unflatten(1, at.size())
+    of.index_select(1, &at.flatten(0, -1)).unflatten(1, at.size())
 }
 
 /// Pairs of pairs in the blocks that a GPU works on together: with six modalities a matrix of them takes 50 MB.

@@ -11,6 +11,7 @@ pub mod adamw;
 mod blocks;
 pub mod checkpoint;
 pub mod curriculum;
+mod draws;
 mod error;
 #[cfg(test)]
 mod golden_tests;

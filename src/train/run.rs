@@ -105,6 +105,7 @@ pub fn train(
         Some(run) => run,
         None => RunFolder::create(&path, config, &identity, &links, existing)?,
     };
+    device::only_ask(device);
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
     let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint()?)?;

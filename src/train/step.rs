@@ -3,12 +3,15 @@
 //! The gradients of every block are gathered in that of the normalised embeddings; only then are the layers below run
 //! backwards, once. So memory holds one block, whatever the number of blocks.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{self, Blocks, Sums};
+use super::draws::{Draw, Draws, What};
 use crate::bounds;
 use crate::gradient::pull;
 use crate::loss::distillation::Reduction;
@@ -19,7 +22,7 @@ use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
 use crate::model::estimator::{self, Estimator};
 use crate::model::experts::{Products, Rows};
-use crate::noise::{Purpose, Randomness};
+use crate::noise::Randomness;
 use crate::transfer;
 
 /// Which entities the decoupling loss is taken over.
@@ -139,9 +142,11 @@ pub struct Trainer {
     pub estimator_optimiser: AdamW,
     config: StepConfig,
     randomness: Randomness,
+    draws: RefCell<Draws>,
     every: PerModality<Option<Rows>>,
     gathered: Option<Gathered>,
-    ahead: PerModality<Option<Ahead>>,
+    /// The outputs that an epoch will decouple.
+    ahead: Option<(u64, Vec<Outputs>)>,
 }
 
 /// Embeddings of the training list's entities in one modality, `[n, D]`, and what its experts need to run backwards, if it has any.
@@ -150,48 +155,36 @@ type Embedded = (Tensor, Option<Products>);
 /// Numbers of two experts.
 type Pair = (i64, i64);
 
-/// Outputs of two experts of a modality.
+/// Outputs of two experts of each of G modalities. They are computed for the estimators' step of one epoch and read again by the
+/// next: nothing changes the parameters in between.
 #[derive(Debug)]
 struct Outputs {
-    modality: Modality,
-    pair: Pair,
-    /// `[n, 2·D]`.
-    outputs: Tensor,
+    of: Vec<(Modality, Pair)>,
+    /// `[G, n, 2·D]`.
+    values: Tensor,
 }
 
 impl Outputs {
     /// Those that are worked on together: on a CPU, whose caches hold one modality's, each alone; on a GPU all that have equally many
     /// rows.
-    fn grouped(mut all: Vec<Self>) -> Vec<Vec<Self>> {
-        all.sort_by_key(|of| of.outputs.size()[0]);
-        let mut groups: Vec<Vec<Self>> = Vec::new();
-        for of in all {
-            let fits = |group: &&mut Vec<Self>| {
-                of.outputs.device().is_cuda() && group.iter().all(|other| other.outputs.size() == of.outputs.size())
-            };
-            match groups.last_mut().filter(fits) {
-                Some(group) => group.push(of),
-                None => groups.push(vec![of]),
+    fn grouped(all: impl Iterator<Item = (Modality, Pair, Tensor)>) -> Vec<Self> {
+        let mut groups: Vec<(Vec<(Modality, Pair)>, Vec<Tensor>)> = Vec::new();
+        for (modality, pair, values) in all {
+            let fits = |other: &Tensor| values.device().is_cuda() && other.size() == values.size();
+            match groups.iter_mut().find(|(_, others)| others.first().is_some_and(fits)) {
+                Some((of, others)) => {
+                    of.push((modality, pair));
+                    others.push(values);
+                }
+                None => groups.push((vec![(modality, pair)], vec![values])),
             }
         }
-        groups
+        let stacked = |values: Vec<Tensor>| match values.as_slice() {
+            [one] => one.unsqueeze(0),
+            _ => Tensor::stack(&values, 0),
+        };
+        groups.into_iter().map(|(of, values)| Self { of, values: stacked(values) }).collect()
     }
-
-    /// `[G, n, 2·D]`; one alone is not copied.
-    fn stacked(group: &[Self]) -> Tensor {
-        match group {
-            [one] => one.outputs.unsqueeze(0),
-            _ => Tensor::stack(&group.iter().map(|of| &of.outputs).collect::<Vec<_>>(), 0),
-        }
-    }
-}
-
-/// Outputs that were computed for the estimators' step of one epoch and are read again by the next: nothing changes the parameters in
-/// between.
-#[derive(Debug)]
-struct Ahead {
-    epoch: u64,
-    outputs: Outputs,
 }
 
 impl Trainer {
@@ -199,14 +192,14 @@ impl Trainer {
     pub fn new(model: Humea, config: StepConfig, randomness: Randomness) -> Self {
         let every = model.select_every();
         let (optimiser, estimator_optimiser) = (AdamW::new(config.optimiser), AdamW::new(config.optimiser));
-        let ahead = PerModality::from_fn(|_| None);
-        Self { model, optimiser, estimator_optimiser, config, randomness, every, gathered: None, ahead }
+        let draws = RefCell::new(Draws::new(randomness, model.device()));
+        Self { model, optimiser, estimator_optimiser, config, randomness, draws, every, gathered: None, ahead: None }
     }
 
     /// Must be called after the model's parameters were overwritten, by a checkpoint for instance: what was computed
     /// from the old ones is forgotten.
     pub fn forget(&mut self) {
-        self.ahead = PerModality::from_fn(|_| None);
+        self.ahead = None;
     }
 
     /// One epoch over `links`, in their order, in blocks.
@@ -237,11 +230,12 @@ impl Trainer {
         self.optimiser.step(&self.model.parameters);
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
+        self.draws.get_mut().look_ahead();
         self.report(&sums, &total, &decoupling, &estimator)
     }
 
     fn device(&self) -> Device {
-        self.model.inputs().adjacency.offsets.device()
+        self.model.device()
     }
 
     fn gather(&mut self, links: &[[u32; 2]]) -> Gathered {
@@ -281,7 +275,7 @@ impl Trainer {
             return if ablated { zeros() } else { (graph.index_select(0, &gathered.ids), None) };
         };
         let experts = self.model.decoupled(modality).map_or(0, |(experts, _)| experts.count());
-        let noise = self.randomness.gating(modality, epoch, [count, experts], self.device());
+        let noise = self.draws.borrow_mut().get(Draw { modality, epoch, what: What::Gating([count, experts]) });
         self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
     }
 
@@ -346,43 +340,40 @@ impl Trainer {
 
     /// The decoupling loss of every modality with experts, run backwards; the mean of the bounds.
     fn decouple(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
+        let kept = self.ahead.take().filter(|(of, _)| *of == epoch).map(|(_, outputs)| outputs);
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let with_experts: Vec<_> = self.with_experts().collect();
-        let mut all = Vec::new();
-        for modality in &with_experts {
-            let kept = self.ahead[*modality].take().filter(|ahead| ahead.epoch == epoch).map(|ahead| ahead.outputs);
-            all.extend(kept.or_else(|| self.expert_outputs(*modality, epoch, gathered)));
-        }
-        for group in Outputs::grouped(all) {
-            sum += self.decouple_group(epoch, gathered, &group, with_experts.len() as f64);
+        let count = self.with_experts().count() as f64;
+        for outputs in kept.unwrap_or_else(|| self.expert_outputs(epoch, gathered)) {
+            sum += self.decouple_group(epoch, gathered, outputs, count);
         }
         sum
     }
 
-    fn decouple_group(&self, epoch: u64, gathered: &Gathered, group: &[Outputs], count: f64) -> Tensor {
-        let (outputs, permutation) = (Outputs::stacked(group), self.permutations(epoch, group));
+    fn decouple_group(&self, epoch: u64, gathered: &Gathered, outputs: Outputs, count: f64) -> Tensor {
         let weight = self.config.loss.lambda_decoupling / count;
-        let (bound, gradient) = estimator::upper_bound(&self.estimators(group), &outputs, &permutation, weight);
-        for (Outputs { modality, pair, .. }, gradient) in group.iter().zip(gradient.unbind(0)) {
-            let parts = self.model.decoupled(*modality).zip(self.decoupled_rows(*modality, gathered));
+        let (estimators, permutation) = (self.estimators(&outputs), self.permutations(epoch, &outputs));
+        let Outputs { of, values } = outputs;
+        let (bound, gradient) = estimator::upper_bound(&estimators, &values, &permutation, weight);
+        drop(values);
+        for ((modality, pair), gradient) in of.into_iter().zip(gradient.unbind(0)) {
+            let parts = self.model.decoupled(modality).zip(self.decoupled_rows(modality, gathered));
             if let Some(((experts, _), rows)) = parts.filter(|_| weight != 0.0) {
-                experts.pull_pair(rows, *pair, &gradient);
+                experts.pull_pair(rows, pair, &gradient);
             }
         }
         bound / count
     }
 
-    fn estimators(&self, group: &[Outputs]) -> Vec<&Estimator> {
-        group.iter().filter_map(|of| Some(self.model.decoupled(of.modality)?.1)).collect()
+    fn estimators(&self, outputs: &Outputs) -> Vec<&Estimator> {
+        outputs.of.iter().filter_map(|(modality, _)| Some(self.model.decoupled(*modality)?.1)).collect()
     }
 
     /// For each modality's rows another order, one after another: `[G·n]`.
-    fn permutations(&self, epoch: u64, group: &[Outputs]) -> Tensor {
-        let mut end = 0;
-        let each = group.iter().map(|Outputs { modality, outputs, .. }| {
-            let (rows, first) = (outputs.size()[0], end);
-            end += rows;
-            self.randomness.permutation(Purpose::Permutation, *modality, epoch, rows, self.device()) + first
+    fn permutations(&self, epoch: u64, outputs: &Outputs) -> Tensor {
+        let rows = outputs.values.size()[1];
+        let each = outputs.of.iter().zip(0..).filter_map(|((modality, _), place)| {
+            let draw = Draw { modality: *modality, epoch, what: What::Permutation(rows) };
+            Some(self.draws.borrow_mut().get(draw)? + place * rows)
         });
         Tensor::cat(&each.collect::<Vec<_>>(), 0)
     }
@@ -399,12 +390,13 @@ impl Trainer {
         }
     }
 
-    /// Outputs of the pair of experts an epoch decouples.
-    fn expert_outputs(&self, modality: Modality, epoch: u64, gathered: &Gathered) -> Option<Outputs> {
-        let (experts, _) = self.model.decoupled(modality)?;
-        let pair = self.randomness.expert_pair(modality, epoch, experts.count());
-        let outputs = experts.pair(self.decoupled_rows(modality, gathered)?, pair);
-        Some(Outputs { modality, pair, outputs })
+    /// Outputs of the pairs of experts an epoch decouples.
+    fn expert_outputs(&self, epoch: u64, gathered: &Gathered) -> Vec<Outputs> {
+        Outputs::grouped(self.with_experts().filter_map(|modality| {
+            let (experts, _) = self.model.decoupled(modality)?;
+            let pair = self.randomness.expert_pair(modality, epoch, experts.count());
+            Some((modality, pair, experts.pair(self.decoupled_rows(modality, gathered)?, pair)))
+        }))
     }
 
     /// The estimators' own step on fresh outputs of the experts; the mean of their losses.
@@ -414,16 +406,12 @@ impl Trainer {
     fn step_estimators(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
         self.estimator_optimiser.zero_grad(&self.model.estimator_parameters);
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let with_experts: Vec<_> = self.with_experts().collect();
-        let all = with_experts.iter().filter_map(|modality| self.expert_outputs(*modality, epoch + 1, gathered));
-        for group in Outputs::grouped(all.collect()) {
-            let outputs = Outputs::stacked(&group);
-            let share = 1.0 / with_experts.len() as f64;
-            sum += estimator::learn(&self.estimators(&group), &outputs, share) * share;
-            for (of, outputs) in group.into_iter().zip(outputs.unbind(0)) {
-                self.ahead[of.modality] = Some(Ahead { epoch: epoch + 1, outputs: Outputs { outputs, ..of } });
-            }
+        let share = 1.0 / self.with_experts().count().max(1) as f64;
+        let ahead = self.expert_outputs(epoch + 1, gathered);
+        for outputs in &ahead {
+            sum += estimator::learn(&self.estimators(outputs), &outputs.values, share) * share;
         }
+        self.ahead = Some((epoch + 1, ahead));
         self.estimator_optimiser.step(&self.model.estimator_parameters);
         sum
     }
