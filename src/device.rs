@@ -4,9 +4,10 @@
     reason = "loading a shared library runs its initialisers, and calling into it is unchecked; file descriptors and the allocator's settings are the process's own"
 )]
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_uint, c_void};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::ptr::NonNull;
 use std::str::FromStr;
 
 use data_process::fault::{Fault, Kind as FaultKind};
@@ -137,6 +138,53 @@ fn sum_in_float32() -> Result<(), DeviceError> {
     Ok(())
 }
 
+/// A place in the line of everything a GPU has been asked for, at which the host can wait: a CUDA event of the first stream, which is
+/// the one libtorch uses.
+#[derive(Debug)]
+pub struct Mark(NonNull<c_void>);
+
+impl Mark {
+    /// A mark that is yet to be set; none where CUDA gives none.
+    pub fn new() -> Option<Self> {
+        const DISABLE_TIMING: c_uint = 2;
+        let mut event = std::ptr::null_mut();
+        let create: unsafe extern "C" fn(*mut *mut c_void, c_uint) -> c_int = runtime(b"cudaEventCreateWithFlags\0")?;
+        // SAFETY: writes a handle of CUDA's to `event`.
+        let code = unsafe { create(&raw mut event, DISABLE_TIMING) };
+        NonNull::new(event).filter(|_| code == 0).map(Self)
+    }
+
+    /// Sets it behind everything asked for so far; whether that could be done.
+    pub fn set(&self) -> bool {
+        let record = runtime::<unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int>(b"cudaEventRecord\0");
+        // SAFETY: the handle is of CUDA's and not destroyed yet; null is the first stream.
+        record.is_some_and(|record| unsafe { record(self.0.as_ptr(), std::ptr::null_mut()) } == 0)
+    }
+
+    /// Waits until the GPU has done everything before it. Should that have failed, libtorch says so at the next thing it is asked for.
+    pub fn wait(&self) {
+        if let Some(wait) = runtime::<unsafe extern "C" fn(*mut c_void) -> c_int>(b"cudaEventSynchronize\0") {
+            // SAFETY: the handle is of CUDA's and not destroyed yet.
+            unsafe { wait(self.0.as_ptr()) };
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if let Some(destroy) = runtime::<unsafe extern "C" fn(*mut c_void) -> c_int>(b"cudaEventDestroy\0") {
+            // SAFETY: the handle is of CUDA's and destroyed here only.
+            unsafe { destroy(self.0.as_ptr()) };
+        }
+    }
+}
+
+/// A function of CUDA's runtime, which libtorch has brought along; `F` is its type in C.
+fn runtime<F: Copy>(name: &[u8]) -> Option<F> {
+    // SAFETY: the callers write out what the CUDA runtime's header declares; the library stays as long as the process.
+    unsafe { libloading::os::unix::Library::this().get::<F>(name).ok().map(|function| *function) }
+}
+
 /// `at::Context`.
 type Context = *mut c_void;
 
@@ -213,6 +261,14 @@ mod tests {
     #[test]
     fn an_unknown_device_is_told_the_known_ones() {
         assert!("gpu".parse::<Wanted>().unwrap_err().to_string().contains("cuda"));
+    }
+
+    #[test]
+    fn a_mark_can_be_set_where_there_is_one() {
+        if let Some(mark) = Mark::new() {
+            assert!(mark.set());
+            mark.wait();
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
+use crate::device::Mark;
+
 /// Bytes of float32 rows that go to a GPU at a time.
 const CHUNK: i64 = 16 << 20;
 
@@ -37,6 +39,41 @@ pub fn rows(rows: &Tensor, kind: Kind, device: Device) -> Tensor {
     there
 }
 
+/// Numbers on their way from a device to the host. What the device is asked for meanwhile does not delay them.
+#[derive(Debug)]
+pub struct Arriving {
+    numbers: Tensor,
+    mark: Option<Mark>,
+}
+
+impl Arriving {
+    /// Lets them go. From a CPU they are there at once; so they are where CUDA gives no mark, and then the host has waited.
+    pub fn begin(numbers: &Tensor) -> Self {
+        if numbers.device().is_cuda() {
+            if let Some(mark) = Mark::new() {
+                let there = numbers.to_device_(Device::Cpu, numbers.kind(), true, false);
+                if mark.set() {
+                    return Self { numbers: there, mark: Some(mark) };
+                }
+            }
+        }
+        Self { numbers: numbers.to_device(Device::Cpu), mark: None }
+    }
+
+    /// Whether they are there already, as far as one can tell without asking.
+    pub fn are_there(&self) -> bool {
+        self.mark.is_none()
+    }
+
+    /// The numbers, once they are there.
+    pub fn wait(&self) -> &Tensor {
+        if let Some(mark) = &self.mark {
+            mark.wait();
+        }
+        &self.numbers
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +86,8 @@ mod tests {
         }
         assert_eq!(rows(&here, Kind::BFloat16, Device::Cpu).kind(), Kind::BFloat16);
         assert_eq!(slice(&[3_i64], Device::Cpu), Tensor::from_slice(&[3_i64]));
+        let arriving = Arriving::begin(&here);
+        assert!(arriving.are_there());
+        assert_eq!(arriving.wait().data_ptr(), here.data_ptr());
     }
 }

@@ -63,13 +63,15 @@ impl Network {
             [0, 1].map(|part: usize| Tensor::stack(&layers.iter().map(|layer| &layer[part]).collect::<Vec<_>>(), 0))
         };
         let ([first, first_bias], [second, second_bias]) = (stacked(0), stacked(1));
-        // With rows that end on a multiple of sixteen bytes a GPU's products are twice as fast.
-        let spare = (-first_bias.size()[1]).rem_euclid(8);
+        // With rows that end on a multiple of sixteen bytes a GPU's products are twice as fast. The first of the hidden numbers that this
+        // adds is always 1, and its weights are the second bias: so no pass over the output adds that.
+        let (count, hidden) = first_bias.size2().unwrap_or_default();
+        let spare = 8 - hidden.rem_euclid(8);
+        let one = Tensor::ones([count, 1], (x.kind(), x.device()));
         let first = first.constant_pad_nd([0, 0, 0, spare]).transpose(1, 2);
-        let first_bias = first_bias.constant_pad_nd([0, spare]).unsqueeze(1);
-        let second = second.constant_pad_nd([0, spare]).transpose(1, 2);
-        let hidden = first_bias.baddbmm(x, &first, 1.0, 1.0).relu();
-        second_bias.unsqueeze(1).baddbmm(&hidden, &second, 1.0, 1.0)
+        let first_bias = Tensor::cat(&[first_bias, one], 1).constant_pad_nd([0, spare - 1]).unsqueeze(1);
+        let second = Tensor::cat(&[second, second_bias.unsqueeze(2)], 2).constant_pad_nd([0, spare - 1]);
+        first_bias.baddbmm(x, &first, 1.0, 1.0).relu().bmm(&second.transpose(1, 2))
     }
 
     /// Weight and bias of a layer.
@@ -128,7 +130,8 @@ fn predict_all(estimators: &[&Estimator], x: &Tensor, frozen: bool) -> [Tensor; 
 pub fn upper_bound(estimators: &[&Estimator], outputs: &Tensor, permutation: &Tensor, share: f64) -> (Tensor, Tensor) {
     let (rows, [_, all]) = (outputs.size()[1], halves(&outputs.flatten(0, 1)));
     let gradient = outputs.empty_like();
-    let (mut bound, mut permuted) = (zero(outputs), Vec::new());
+    let [of_first, mut of_second] = halves(&gradient);
+    let (mut bound, mut direct, mut permuted) = (zero(outputs), Vec::new(), Vec::new());
     for (start, length) in blocks(outputs) {
         let block = |tensor: &Tensor| tensor.narrow(1, start, length);
         let [x, y] = halves(&block(outputs));
@@ -138,16 +141,16 @@ pub fn upper_bound(estimators: &[&Estimator], outputs: &Tensor, permutation: &Te
         let spread = no_grad(|| Spread::of(&mean, &log_variance, &y, other));
         bound += spread.log_variance.sum(Kind::Float);
         spread.pull([&mean, &log_variance], share / rows as f64);
-        let [mut of_x, mut of_y] = halves(&block(&gradient));
-        of_x.copy_(&x.grad());
-        of_y.copy_(&spread.y);
+        block(&of_first).copy_(&x.grad());
+        direct.push(spread.y);
         permuted.push(spread.other);
     }
     let places = Tensor::arange(permutation.size()[0], (Kind::Int64, outputs.device()));
     let back = permutation.empty_like().scatter_(0, permutation, &places);
-    let [_, mut second] = halves(&gradient);
+    let mut second = joined(&direct);
     second -= joined(&permuted).flatten(0, 1).index_select(0, &back).view_as(&second);
     second *= share / rows as f64;
+    of_second.copy_(&second);
     (bound / (2.0 * rows as f64), gradient)
 }
 

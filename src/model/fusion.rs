@@ -1,14 +1,16 @@
 //! Inter-modality fusion (method, section 4): a mixture over seven fixed combinations of modalities, of which each
 //! modality's weight is the sum. The joint embedding is never concatenated: see [`crate::loss::similarity`].
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::parameters::Parameters;
 use crate::bounds;
 use crate::modality::{Modality, PerModality};
 use crate::noise;
-use crate::transfer;
+use crate::transfer::{self, Arriving};
 
 /// The fixed combinations, in order.
 pub const COMBINATIONS: [&[Modality]; 7] = [
@@ -41,7 +43,7 @@ pub struct FusionConfig {
 pub enum Ties {
     /// The first ones, whatever the device.
     Lowest,
-    /// Those that libtorch's `topk` happens to keep on the CPU, as published; a GPU has to ask the host each time.
+    /// Those that libtorch's `topk` happens to keep on the CPU, as published: the host chooses, whatever the device.
     AsPublished,
 }
 
@@ -54,6 +56,8 @@ pub struct Fusion {
     /// `[6, C]`, 1 where the modality is in the combination, over the combinations that have any present modality.
     members: Tensor,
     combinations: i64,
+    /// The shares of all combinations on their way to the host, if it is to choose.
+    foreseen: RefCell<Option<Arriving>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Fusion {
                 bias: parameters.add("fusion.projection.bias".to_owned(), &bias, device),
             }
         };
-        Self { top_k: config.top_k, ties: config.ties, logits, members, combinations }
+        Self { top_k: config.top_k, ties: config.ties, logits, members, combinations, foreseen: RefCell::new(None) }
     }
 
     /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0.
@@ -103,23 +107,45 @@ impl Fusion {
         self.shares().gt(0.0)
     }
 
-    /// Shares of the combinations, 0 for those that are not kept, `[C]`.
-    fn shares(&self) -> Tensor {
+    /// Tells the host what it will choose from, should a GPU be going to ask it. The parameters must not change before
+    /// [`Self::weights`] is called, other than by way of [`Self::forget`].
+    pub fn look_ahead(&self) {
+        let asks = self.drops() && self.ties == Ties::AsPublished && self.members.device().is_cuda();
+        self.foreseen.replace(asks.then(|| no_grad(|| Arriving::begin(&self.all_shares()))));
+    }
+
+    /// Must be called when the parameters have been overwritten.
+    pub fn forget(&self) {
+        self.foreseen.replace(None);
+    }
+
+    fn drops(&self) -> bool {
+        self.top_k > 0 && self.top_k < self.combinations
+    }
+
+    /// Shares of the combinations before any is dropped, `[C]`.
+    fn all_shares(&self) -> Tensor {
         let logits = match &self.logits {
             Logits::Direct(weight) => weight.shallow_clone(),
             Logits::Query { query, weight, bias } => weight.mv(query) + bias,
         };
-        self.keep_top(&logits.softmax(0, Kind::Float))
+        logits.softmax(0, Kind::Float)
+    }
+
+    /// Shares of the combinations, 0 for those that are not kept, `[C]`.
+    fn shares(&self) -> Tensor {
+        let shares = self.all_shares();
+        if self.drops() { self.keep_top(&shares) } else { shares }
     }
 
     fn keep_top(&self, shares: &Tensor) -> Tensor {
-        if self.top_k == 0 || self.top_k >= self.combinations {
-            return shares.shallow_clone();
-        }
         let kept = match self.ties {
             Ties::Lowest => shares.detach().sort_stable(true, 0, true).1.narrow(0, 0, self.top_k),
             Ties::AsPublished => {
-                let host = shares.detach().to_device(Device::Cpu);
+                let foreseen = self.foreseen.borrow();
+                let host = foreseen
+                    .as_ref()
+                    .map_or_else(|| shares.detach().to_device(Device::Cpu), |foreseen| foreseen.wait().shallow_clone());
                 transfer::send(&host.topk(self.top_k, 0, true, true).1, shares.device())
             }
         };

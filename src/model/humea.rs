@@ -180,6 +180,16 @@ impl Humea {
         self.fusion.weights().index_select(0, &self.taken)
     }
 
+    /// Prepares for the next [`Self::weights`], once the parameters are what they will then be.
+    pub fn look_ahead(&self) {
+        self.fusion.look_ahead();
+    }
+
+    /// Must be called when the parameters have been overwritten.
+    pub fn forget(&self) {
+        self.fusion.forget();
+    }
+
     /// Which entities `ids` `[n]` take part in which modality: `[M, n]` of 0 and 1.
     pub fn presence(&self, ids: &Tensor) -> Tensor {
         let rows: Vec<Tensor> = self.modalities.iter().map(|m| self.presence_of(*m, ids)).collect();

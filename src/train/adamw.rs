@@ -36,7 +36,7 @@ pub struct AdamW {
 #[derive(Debug)]
 struct Joined {
     names: BTreeSet<String>,
-    /// `[P]` each. Parameters, their gradients and their moments are views of these.
+    /// `[P]` each. Parameters, their gradients and their moments are views of these, and what lies between them is 0 and stays it.
     values: Tensor,
     gradients: Tensor,
     moments: [Tensor; 2],
@@ -144,15 +144,23 @@ impl Joined {
     }
 }
 
-/// Moves tensors one behind another, `[P]`; they stay what they were, as views of it.
+/// Numbers on whose multiples a tensor begins: products of tensors that begin elsewhere take a GPU up to twice as long.
+const ALIGNED: i64 = 64;
+
+/// Moves tensors one behind another, `[P]`, with zeros between; they stay what they were, as views of it.
 fn join(tensors: impl Iterator<Item = Tensor>) -> Tensor {
     let tensors: Vec<Tensor> = tensors.collect();
-    let joined = Tensor::cat(&tensors.iter().map(|tensor| tensor.detach().reshape([-1])).collect::<Vec<_>>(), 0);
+    let padded = |tensor: &Tensor| {
+        let flat = tensor.detach().reshape([-1]);
+        let spare = (-flat.size()[0]).rem_euclid(ALIGNED);
+        flat.constant_pad_nd([0, spare])
+    };
+    let pieces: Vec<Tensor> = tensors.iter().map(padded).collect();
+    let joined = Tensor::cat(&pieces, 0);
     let mut start = 0;
-    for mut tensor in tensors {
-        let length = tensor.numel() as i64;
-        tensor.set_data(&joined.narrow(0, start, length).view_as(&tensor));
-        start += length;
+    for (mut tensor, piece) in tensors.into_iter().zip(pieces) {
+        tensor.set_data(&joined.narrow(0, start, tensor.numel() as i64).view_as(&tensor));
+        start += piece.size()[0];
     }
     joined
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::step::{EpochLosses, StepConfig, Trainer};
+use super::step::{EpochLosses, StepConfig, Trainer, Underway};
 use super::{TrainError, initial};
 use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
@@ -24,6 +24,11 @@ pub(super) struct EpochLoss {
 }
 
 impl EpochLoss {
+    /// Once it is known.
+    pub(super) fn of(epoch: Underway) -> Self {
+        Self { losses: epoch.wait() }
+    }
+
     pub(super) fn total(&self) -> f64 {
         self.losses.total
     }
@@ -84,9 +89,9 @@ impl Learner {
         }
     }
 
-    /// One epoch over the links.
-    pub(super) fn epoch(&mut self, links: &[Link], epoch: usize) -> EpochLoss {
-        EpochLoss { losses: self.trainer.epoch(epoch as u64, links) }
+    /// One epoch over the links; a GPU may still be at it when this returns.
+    pub(super) fn begin(&mut self, links: &[Link], epoch: usize) -> Underway {
+        self.trainer.begin(epoch as u64, links)
     }
 
     fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {

@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::protocol::Part;
 use super::pseudo_labels;
 use super::run_folder::{Checkpointed, RunFolder};
+use super::step::Underway;
 use crate::align::Candidates;
 use crate::eval::Directions;
 use crate::inputs::{Links, links::Link};
@@ -37,6 +38,18 @@ pub(super) struct Session<'a> {
     log: MetricsLog,
     events: EventFile,
     last_figures: Option<f64>,
+    last_total: f64,
+    untold: u64,
+    begun: Option<Begun>,
+    /// When the last epoch was over, or what came after it.
+    since: Instant,
+}
+
+/// An epoch that is not in the log yet.
+struct Begun {
+    epoch: usize,
+    links: usize,
+    underway: Underway,
 }
 
 impl<'a> Session<'a> {
@@ -64,6 +77,10 @@ impl<'a> Session<'a> {
             pace: Pace::new(config.train.checkpoint_seconds),
             held: None,
             last_figures: None,
+            last_total: f64::NAN,
+            untold: 0,
+            begun: None,
+            since: Instant::now(),
             config,
             folder,
             links,
@@ -98,8 +115,10 @@ impl<'a> Session<'a> {
         let epochs = self.config.train.epochs;
         observer.on(Event::Started { task: "training", total: Some(epochs as u64), unit: Unit::Items });
         observer.on(Event::Advanced(self.state.epochs as u64));
+        self.since = Instant::now();
         while self.state.epochs < epochs {
             if interrupt::requested() {
+                self.conclude()?;
                 self.save_last()?;
                 observer.on(Event::Finished);
                 return Err(TrainError::Interrupted {
@@ -107,34 +126,55 @@ impl<'a> Session<'a> {
                     folder: self.folder.path().to_owned(),
                 });
             }
-            let loss = self.epoch()?;
-            self.look()?;
-            self.tell(&loss, observer);
+            self.epoch()?;
+            if self.looks() {
+                self.conclude()?;
+                self.look()?;
+                self.since = Instant::now();
+            }
+            self.tell(observer);
         }
         observer.on(Event::Finished);
         self.save_last()
     }
 
-    /// One epoch: the links as they stand, one step, one line in the log.
-    fn epoch(&mut self) -> Result<EpochLoss, TrainError> {
-        let started = Instant::now();
+    /// One epoch: the links as they stand, one step. A GPU is still at it when the epoch before is written down: it never waits for
+    /// the host.
+    fn epoch(&mut self) -> Result<(), TrainError> {
         let links = self.choose_links()?;
-        let count = links.len();
-        let loss = self.learner.epoch(&links, self.state.epochs);
+        let underway = self.learner.begin(&links, self.state.epochs);
         self.state.epochs += 1;
-        let seconds = started.elapsed().as_secs_f64();
-        self.state.seconds += seconds;
-        if let Some((culprit, value)) = loss.diverged() {
-            return Err(self.diverged(culprit, value));
+        let over = underway.is_over();
+        let begun = Begun { epoch: self.state.epochs, links: links.len(), underway };
+        if let Some(before) = self.begun.replace(begun) {
+            self.write_down(before)?;
         }
-        let epoch = self.state.epochs;
-        self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links: count })?;
-        Ok(loss)
+        if over { self.conclude() } else { Ok(()) }
     }
 
-    fn diverged(&self, culprit: String, value: f64) -> TrainError {
+    /// Waits for the epoch that is under way.
+    fn conclude(&mut self) -> Result<(), TrainError> {
+        self.begun.take().map_or(Ok(()), |begun| self.write_down(begun))
+    }
+
+    /// One line in the log, once the epoch is over.
+    fn write_down(&mut self, Begun { epoch, links, underway }: Begun) -> Result<(), TrainError> {
+        let loss = EpochLoss::of(underway);
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.state.seconds += seconds;
+        if let Some((culprit, value)) = loss.diverged() {
+            return Err(self.diverged(epoch, culprit, value));
+        }
+        self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links })?;
+        self.untold += 1;
+        self.last_total = loss.total();
+        Ok(())
+    }
+
+    fn diverged(&self, epoch: usize, culprit: String, value: f64) -> TrainError {
         let checkpoint = Checkpointed(self.folder.last_checkpoint());
-        TrainError::Diverged { epoch: self.state.epochs, culprit, value, checkpoint }
+        TrainError::Diverged { epoch, culprit, value, checkpoint }
     }
 
     /// The links of the next epoch: the training list and the pseudo-labels, each made anew where that is due.
@@ -152,6 +192,15 @@ impl<'a> Session<'a> {
             learner.shuffle(epochs, &mut links);
         }
         Ok(links)
+    }
+
+    /// Whether something is to be done with the model as it is now.
+    fn looks(&self) -> bool {
+        let (epochs, train) = (self.state.epochs, &self.config.train);
+        epochs == train.epochs
+            || epochs.is_multiple_of(train.evaluate_every)
+            || epochs.is_multiple_of(train.checkpoint_every)
+            || (self.held.is_some() && self.pace.best_is_due())
     }
 
     /// Evaluates and saves, where it is due.
@@ -183,7 +232,7 @@ impl<'a> Session<'a> {
             Part::Test => &self.links.test,
         };
         let Some((figures, weights)) = self.learner.evaluate(links)? else {
-            return Err(self.diverged("a joint vector".to_owned(), f64::NAN));
+            return Err(self.diverged(self.state.epochs, "a joint vector".to_owned(), f64::NAN));
         };
         let weights = weights.iter().map(|(modality, weight)| (modality.name().to_owned(), *weight)).collect();
         let epoch = self.state.epochs;
@@ -265,10 +314,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn tell(&self, loss: &EpochLoss, observer: &dyn Observer) {
-        let ranked = self.last_figures.map_or_else(String::new, |hits| format!("  H@1 {hits:.3}"));
-        observer.on(Event::Status(&format!("training  loss {:.3}{ranked}", loss.total())));
-        observer.on(Event::Advanced(1));
+    /// Tells how many epochs have been written down since the last time.
+    fn tell(&mut self, observer: &dyn Observer) {
+        let advanced = std::mem::take(&mut self.untold);
+        if advanced > 0 {
+            let ranked = self.last_figures.map_or_else(String::new, |hits| format!("  H@1 {hits:.3}"));
+            observer.on(Event::Status(&format!("training  loss {:.3}{ranked}", self.last_total)));
+            observer.on(Event::Advanced(advanced));
+        }
     }
 }
 

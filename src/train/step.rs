@@ -23,7 +23,7 @@ use crate::model::Humea;
 use crate::model::estimator::{self, Estimator};
 use crate::model::experts::{Products, Rows};
 use crate::noise::Randomness;
-use crate::transfer;
+use crate::transfer::{self, Arriving};
 
 /// Which entities the decoupling loss is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,12 +200,17 @@ impl Trainer {
     /// from the old ones is forgotten.
     pub fn forget(&mut self) {
         self.ahead = None;
+        self.model.forget();
     }
 
     /// One epoch over `links`, in their order, in blocks.
     pub fn epoch(&mut self, epoch: u64, links: &[[u32; 2]]) -> EpochLosses {
+        self.begin(epoch, links).wait()
+    }
+
+    /// The same, but that a GPU may still be at it when this returns: it can be asked for the next epoch meanwhile.
+    pub fn begin(&mut self, epoch: u64, links: &[[u32; 2]]) -> Underway {
         self.optimiser.zero_grad(&self.model.parameters);
-        // First, while a GPU has nothing to do: as published, the host chooses among equal combinations.
         let squared = self.model.weights().square();
         let gathered = self.gather(links);
         // It depends on nothing of this epoch and is soon asked for: a GPU works on it while the host asks for the many small steps that
@@ -228,6 +233,7 @@ impl Trainer {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
         self.optimiser.step(&self.model.parameters);
+        self.model.look_ahead();
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
         self.draws.get_mut().look_ahead();
@@ -416,24 +422,51 @@ impl Trainer {
         sum
     }
 
-    /// Copies the sums to the host, all at once: the one place an epoch waits for the device, as `make test-device` counts.
-    fn report(&self, sums: &Sums, total: &Tensor, decoupling: &Tensor, estimator: &Tensor) -> EpochLosses {
+    /// Sends the sums to the host, all at once.
+    fn report(&self, sums: &Sums, total: &Tensor, decoupling: &Tensor, estimator: &Tensor) -> Underway {
         let total = total + decoupling * self.config.loss.lambda_decoupling;
         let [contrastive, distillation] = &sums.parts;
         let all =
             [contrastive, distillation, &total, &sums.joint, decoupling, estimator].map(|part| part.reshape([-1]));
-        let all = Vec::<f64>::try_from(Tensor::cat(&all, 0)).unwrap_or_default();
-        let modalities = self.model.modalities();
-        let of = |first: usize, on: bool| {
-            let at = |modality| Some(first + modalities.iter().position(|m| *m == modality)?);
-            PerModality::from_fn(|modality| all.get(at(modality)?).copied().filter(|_| on))
+        let loss = &self.config.loss;
+        Underway {
+            losses: Arriving::begin(&Tensor::cat(&all, 0)),
+            modalities: self.model.modalities().to_vec(),
+            parts: [loss.unimodal_alignment, loss.unimodal_distillation],
+        }
+    }
+}
+
+/// An epoch that a GPU may still be at.
+#[derive(Debug)]
+pub struct Underway {
+    /// Of each modality the contrastive loss, then of each the divergence; total, joint, decoupling and estimators.
+    losses: Arriving,
+    modalities: Vec<Modality>,
+    /// Whether contrastive losses and divergences are taken.
+    parts: [bool; 2],
+}
+
+impl Underway {
+    /// Whether the losses are there already, as far as one can tell without asking.
+    pub fn is_over(&self) -> bool {
+        self.losses.are_there()
+    }
+
+    /// The epoch's losses, once they are there: the one place an epoch waits for the device, as `make test-device` counts.
+    pub fn wait(self) -> EpochLosses {
+        let all = Vec::<f64>::try_from(self.losses.wait()).unwrap_or_default();
+        let count = self.modalities.len();
+        let of = |part: usize| {
+            let at = |modality| Some(part * count + self.modalities.iter().position(|m| *m == modality)?);
+            PerModality::from_fn(|modality| all.get(at(modality)?).copied().filter(|_| self.parts[part]))
         };
-        let whole = |place: usize| all.get(2 * modalities.len() + place).copied().unwrap_or(f64::NAN);
+        let whole = |place: usize| all.get(2 * count + place).copied().unwrap_or(f64::NAN);
         EpochLosses {
             total: whole(0),
             joint: whole(1),
-            contrastive: of(0, self.config.loss.unimodal_alignment),
-            distillation: of(modalities.len(), self.config.loss.unimodal_distillation),
+            contrastive: of(0),
+            distillation: of(1),
             decoupling: whole(2),
             estimator: whole(3),
         }
