@@ -9,6 +9,17 @@ pub fn pull(tensor: &Tensor, gradient: &Tensor) {
     }
 }
 
+/// Runs the layers behind several tensors backwards together, given the gradient of each.
+pub fn pull_all<'a>(parts: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) {
+    with_grad(|| {
+        let products =
+            parts.filter(|(tensor, _)| tensor.requires_grad()).map(|(tensor, gradient)| product(tensor, gradient));
+        if let Some(sum) = products.reduce(|sum, product| sum + product) {
+            sum.backward();
+        }
+    });
+}
+
 /// Runs the layers behind two tensors backwards together, given the gradient of each and what that is still to be multiplied with.
 pub fn pull_both([one, other]: [(&Tensor, &Tensor, f64); 2]) {
     with_grad(|| (product(one.0, one.1) * one.2 + product(other.0, other.1) * other.2).backward());
@@ -51,6 +62,10 @@ mod tests {
         let given = Tensor::from_slice(&[0.5_f32, 1.0]);
         pull_both([(&leaf.square(), &given, 3.0), (&-&leaf, &given, 2.0)]);
         assert_eq!(leaf.grad(), &given * leaf.detach() * 6.0 - &given * 2.0);
+        let (square, constant, negative) = (leaf.square(), leaf.detach(), -&leaf);
+        pull_all([&square, &constant, &negative].into_iter().map(|tensor| (tensor, &given)));
+        assert_eq!(leaf.grad(), &given * leaf.detach() * 8.0 - &given * 3.0);
+        pull_all([(&constant, &given)].into_iter());
     }
 
     #[test]

@@ -13,10 +13,10 @@ use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{self, Blocks, Sums};
 use super::draws::{Draw, Draws, What};
 use crate::bounds;
-use crate::gradient::pull;
+use crate::gradient::{accumulate, pull_all};
 use crate::loss::distillation::Reduction;
 use crate::loss::odds;
-use crate::loss::similarity::{denormalised, normalise};
+use crate::loss::similarity::{denormalised, lengths};
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
@@ -219,16 +219,11 @@ impl Trainer {
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
         let embedded = self.embedded(epoch, &graph, &gathered);
-        let z = no_grad(|| Tensor::stack(&embedded.iter().map(|(x, _)| normalise(x)).collect::<Vec<_>>(), 0));
+        // Nothing else is drawn in this epoch.
+        self.draws.get_mut().look_ahead();
+        let (z, lengths) = no_grad(|| normalised(&embedded));
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
-        // One after another: what the layers of one have kept is gone before the next one's work. Images, usually the widest, come
-        // last but one this way.
-        let gradients = z.unbind(0).into_iter().zip(sums.z.unbind(0));
-        for ((modality, embedded), (z, of_z)) in self.model.modalities().iter().zip(embedded).zip(gradients).rev() {
-            let of_x = no_grad(|| denormalised(&of_z, &z, &embedded.0));
-            self.pull(*modality, embedded, &of_x, &gathered);
-        }
-        pull(&squared, &sums.squared);
+        self.pull(embedded, [&z, &sums.z, &lengths], (&squared, &sums.squared), &gathered);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
@@ -236,7 +231,6 @@ impl Trainer {
         self.model.look_ahead();
         let estimator = self.step_estimators(epoch, &gathered);
         self.gathered = Some(gathered);
-        self.draws.get_mut().look_ahead();
         self.report(&sums, &total, &decoupling, &estimator)
     }
 
@@ -285,11 +279,32 @@ impl Trainer {
         self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
     }
 
-    /// Runs the layers of one modality backwards, given the gradient of its embeddings.
-    fn pull(&self, modality: Modality, (x, products): Embedded, gradient: &Tensor, gathered: &Gathered) {
-        pull(&x, gradient);
-        if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
-            self.model.pull(modality, rows, &products);
+    /// Runs the layers behind the embeddings and behind the squared weights backwards, given normalised embeddings, their gradient and
+    /// the lengths they had, `[M, n, …]` each, and the squared weights with their gradient, `[M]` each.
+    ///
+    /// On a CPU one modality after another: what the layers of one have kept is gone before the next one's work. Images, usually the
+    /// widest, come last but one this way. A GPU is asked for all at once.
+    fn pull(
+        &self,
+        embedded: Vec<Embedded>,
+        [z, of_z, lengths]: [&Tensor; 3],
+        squared: (&Tensor, &Tensor),
+        gathered: &Gathered,
+    ) {
+        let together = if z.device().is_cuda() { embedded.len() } else { 1 };
+        let mut all: Vec<_> = self.model.modalities().iter().copied().zip(0..).zip(embedded).collect();
+        while !all.is_empty() {
+            let group = all.split_off(all.len() - together.min(all.len()));
+            let (first, count) = (group[0].0.1, group.len() as i64);
+            let [z, of_z, lengths] = [z, of_z, lengths].map(|of| of.narrow(0, first, count));
+            let of_x = no_grad(|| denormalised(&of_z, &z, &lengths)).unbind(0);
+            let last = all.is_empty().then_some(squared);
+            pull_all(group.iter().map(|(_, (x, _))| x).zip(&of_x).chain(last));
+            for ((modality, _), (_, products)) in group {
+                if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
+                    self.model.pull(modality, rows, &products);
+                }
+            }
         }
     }
 
@@ -473,6 +488,13 @@ impl Underway {
     }
 }
 
+/// Embeddings of unit length, `[M, n, D]`, and the lengths they had, `[M, n, 1]`.
+fn normalised(embedded: &[Embedded]) -> (Tensor, Tensor) {
+    let lengths: Vec<Tensor> = embedded.iter().map(|(x, _)| lengths(x)).collect();
+    let z: Vec<Tensor> = embedded.iter().zip(&lengths).map(|((x, _), lengths)| x / lengths).collect();
+    (Tensor::stack(&z, 0), Tensor::stack(&lengths, 0))
+}
+
 /// The weighting of the modalities' losses of one kind by learnt uncertainty: `outer · Σ_m (e^{−s_m}·inner·L_m + s_m)` for
 /// each block.
 struct Weighting<'a> {
@@ -490,9 +512,9 @@ impl Weighting<'_> {
 
     /// The whole of `blocks` blocks whose losses add up to `sums` `[M]`; its gradient in s is added to the parameter's.
     fn total(&self, sums: &Tensor, blocks: f64) -> Tensor {
-        let mean = sums * (self.inner / blocks);
-        let total = tch::with_grad(|| weigh(&mean, self.log_variances) * (self.outer * blocks));
-        total.backward();
-        total.detach()
+        let (total, gradient) = weigh(&(sums * (self.inner / blocks)), self.log_variances);
+        let factor = self.outer * blocks;
+        accumulate(self.log_variances, 0, &(gradient * factor));
+        total * factor
     }
 }

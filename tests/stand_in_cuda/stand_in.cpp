@@ -4,8 +4,8 @@
 // It proves placement: that nothing on the host meets anything on the device, and how often the host waits for the device. It
 // proves nothing about CUDA's kernels, their numbers, their limits or their speed. `scripts/stand_in_cuda.sh` builds and uses it.
 //
-// HUMEA_STAND_IN=report says on standard error, at the end, how often the host waited and for what; =trace prints the stack of
-// each wait too. HUMEA_STAND_IN_LIMIT is the number of bytes of the largest tensor that fits the device.
+// HUMEA_STAND_IN=report says on standard error, at the end, how often the host waited and for what, how many operators the device was
+// asked for and how many bytes they read and wrote; =trace prints the stack of each wait too. HUMEA_STAND_IN_LIMIT is the number of bytes of the largest tensor that fits the device.
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -24,6 +24,8 @@
 #include <c10/util/Backtrace.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <iostream>
 #include <map>
@@ -55,6 +57,23 @@ struct Waits {
     for (const auto& [reason, count] : counts) std::cerr << "stand-in: " << count << " waits for " << reason << "\n";
   }
 } waits;
+
+/// What the device was asked for.
+struct Asked {
+  std::atomic<long> operators{0}, bytes{0};
+  ~Asked() {
+    if (!wanted().empty()) std::cerr << "stand-in: " << operators << " operators, " << bytes << " bytes\n";
+  }
+  /// A tensor that is read or written; what is repeated by a stride of 0 counts once.
+  void touch(const Tensor& tensor) {
+    if (!tensor.defined() || !tensor.is_cuda() || tensor.layout() != c10::kStrided) return;
+    bytes += std::min<long>(tensor.numel() * tensor.element_size(), tensor.storage().nbytes());
+  }
+  void touch(const c10::IValue& value) {
+    if (value.isTensor()) touch(value.toTensor());
+    if (value.isTensorList()) for (const Tensor& tensor : value.toTensorVector()) touch(tensor);
+  }
+} asked;
 
 void wait(const std::string& reason) {
   std::lock_guard<std::mutex> guard(waits.lock);
@@ -175,6 +194,11 @@ Tensor& copy(Tensor& to, const Tensor& from, bool non_blocking) {
   // Only a copy out of pinned memory, without a change of kind, takes its turn on the device.
   const bool queued = non_blocking && from.scalar_type() == to.scalar_type() && from.is_pinned();
   if (!inside && from.is_cpu() && to.is_cuda() && !queued) wait("a copy from the host");
+  if (!inside) {
+    ++asked.operators;
+    asked.touch(from);
+    asked.touch(to);
+  }
   on_host(to).copy_(on_host(from));
   return to;
 }
@@ -211,6 +235,11 @@ const std::set<std::string> WAITING{"aten::nonzero", "aten::masked_select", "ate
 template <DispatchKey KEY>
 void run(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   check(op, *stack);
+  const bool outermost = !inside;
+  if (outermost) {
+    ++asked.operators;
+    for (const auto& argument : torch::jit::last(*stack, op.schema().arguments().size())) asked.touch(argument);
+  }
   const std::string& name = op.schema().name();
   if (WAITING.count(name) || (name == "aten::repeat_interleave" && stack->back().isNone())) wait("the result of " + name);
   struct Inside {
@@ -218,6 +247,11 @@ void run(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     ~Inside() { inside = before; }
   } now;
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true, KEY);
+  // What an operator writes into is among its arguments.
+  const bool into = std::any_of(op.schema().arguments().begin(), op.schema().arguments().end(),
+                                [](const auto& argument) { return argument.alias_info() && argument.alias_info()->isWrite(); });
+  if (outermost && !into)
+    for (const auto& result : torch::jit::last(*stack, op.schema().returns().size())) asked.touch(result);
 }
 
 template <DispatchKey KEY>
