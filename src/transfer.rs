@@ -49,12 +49,10 @@ pub struct Arriving {
 impl Arriving {
     /// Lets them go. From a CPU they are there at once; so they are where CUDA gives no mark, and then the host has waited.
     pub fn begin(numbers: &Tensor) -> Self {
-        if numbers.device().is_cuda() {
-            if let Some(mark) = Mark::new() {
-                let there = numbers.to_device_(Device::Cpu, numbers.kind(), true, false);
-                if mark.set() {
-                    return Self { numbers: there, mark: Some(mark) };
-                }
+        if let Some(mark) = numbers.device().is_cuda().then(Mark::new).flatten() {
+            let there = numbers.to_device_(Device::Cpu, numbers.kind(), true, false);
+            if mark.set() {
+                return Self { numbers: there, mark: Some(mark) };
             }
         }
         Self { numbers: numbers.to_device(Device::Cpu), mark: None }

@@ -168,22 +168,26 @@ impl Outputs {
     /// Those that are worked on together: on a CPU, whose caches hold one modality's, each alone; on a GPU all that have equally many
     /// rows.
     fn grouped(all: impl Iterator<Item = (Modality, Pair, Tensor)>) -> Vec<Self> {
-        let mut groups: Vec<(Vec<(Modality, Pair)>, Vec<Tensor>)> = Vec::new();
-        for (modality, pair, values) in all {
-            let fits = |other: &Tensor| values.device().is_cuda() && other.size() == values.size();
-            match groups.iter_mut().find(|(_, others)| others.first().is_some_and(fits)) {
-                Some((of, others)) => {
-                    of.push((modality, pair));
-                    others.push(values);
-                }
-                None => groups.push((vec![(modality, pair)], vec![values])),
+        let mut groups: Vec<Vec<(Modality, Pair, Tensor)>> = Vec::new();
+        for one in all {
+            let fits = |group: &&mut Vec<(Modality, Pair, Tensor)>| {
+                one.2.device().is_cuda() && group.iter().all(|other| other.2.size() == one.2.size())
+            };
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
             }
         }
-        let stacked = |values: Vec<Tensor>| match values.as_slice() {
-            [one] => one.unsqueeze(0),
-            _ => Tensor::stack(&values, 0),
+        groups.into_iter().map(Self::stacked).collect()
+    }
+
+    /// One alone is not copied.
+    fn stacked(group: Vec<(Modality, Pair, Tensor)>) -> Self {
+        let values = match group.as_slice() {
+            [(_, _, one)] => one.unsqueeze(0),
+            _ => Tensor::stack(&group.iter().map(|(_, _, values)| values).collect::<Vec<_>>(), 0),
         };
-        groups.into_iter().map(|(of, values)| Self { of, values: stacked(values) }).collect()
+        Self { of: group.into_iter().map(|(modality, pair, _)| (modality, pair)).collect(), values }
     }
 }
 
