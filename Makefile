@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE := $(or $(HUMEA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/humea)
 
-.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train bench-hot test-device
+.PHONY: help libtorch build demo test lint test-rust test-scripts test-readers test-spark deny fuzz bench-store bench-train bench-gpu bench-hot test-device
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-store: ## the feature store against memcpy, NumPy, safetensors, pyarrow, p
 
 bench-train: build ## an epoch against a plain PyTorch transcription of the published equations
 	@scripts/bench_train.sh
+
+bench-gpu: build ## the published runs on a GPU, of a store with images: make bench-gpu STORE=data/fb_db.parquet [SETTINGS="model.precision=tf32"]
+	@scripts/bench_gpu.sh $(STORE) $(SETTINGS)
 
 bench-hot: libtorch ## the hot parts of an epoch against their stored baseline; STORE=1 makes it anew
 	cargo bench --profile dev --bench hot_parts
