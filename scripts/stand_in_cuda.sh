@@ -71,7 +71,7 @@ check defaults 1 900
 check bf16 1 1400 'model.precision="bf16"' 'inputs.missing="mask"' 'loss.decoupled="all"'
 check variants 1 870 loss.mask_duplicates=true 'model.ablated=["image"]' model.fusion.top_k=0 model.fusion.query_dim=8 loss.tau_contrastive=0.02
 check tf32 1 900 'model.precision="tf32"' model.propagation.rounds=2 'train.curriculum.replay="corrected"' train.curriculum.epochs='[0]' train.curriculum.pairs='[5]'
-# Among equal combinations the host chooses, once an epoch, before the device has anything to do.
+# Among equal combinations the host chooses, once an epoch, and waits for their shares.
 check as_published 2 900 'model.fusion.ties="as_published"' 'train.curriculum.replay="as_published"' train.curriculum.epochs='[0]' train.curriculum.pairs='[5]'
 
 run=$folder/defaults-2

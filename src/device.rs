@@ -102,8 +102,8 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Where a GPU computes, keeps what little the host has to do in the thread that asks the GPU for everything else: libtorch's other
-/// threads would keep its processors warm for the next copy of a few numbers, and slow it down.
+/// Where a GPU computes, keeps what little the host has to do in the thread that asks the GPU for everything else, for the rest of
+/// the process: libtorch's other threads would spin for the next copy of a few numbers.
 pub fn only_ask(device: Device) {
     if device.is_cuda() {
         tch::set_num_threads(1);

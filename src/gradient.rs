@@ -4,9 +4,7 @@ use tch::{Tensor, no_grad, with_grad};
 
 /// Runs the layers behind `tensor` backwards, given its gradient, of the same shape.
 pub fn pull(tensor: &Tensor, gradient: &Tensor) {
-    if tensor.requires_grad() {
-        with_grad(|| product(tensor, gradient).backward());
-    }
+    pull_all(std::iter::once((tensor, gradient)));
 }
 
 /// Runs the layers behind several tensors backwards together, given the gradient of each.

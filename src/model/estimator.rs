@@ -63,7 +63,7 @@ impl Network {
             [0, 1].map(|part: usize| Tensor::stack(&layers.iter().map(|layer| &layer[part]).collect::<Vec<_>>(), 0))
         };
         let ([first, first_bias], [second, second_bias]) = (stacked(0), stacked(1));
-        // With rows that end on a multiple of sixteen bytes a GPU's products are twice as fast. The first of the hidden numbers that this
+        // So that rows end on a multiple of sixteen bytes, as a GPU's fast products want them. The first of the hidden numbers that this
         // adds is always 1, and its weights are the second bias: so no pass over the output adds that.
         let (count, hidden) = first_bias.size2().unwrap_or_default();
         let spare = 8 - hidden.rem_euclid(8);

@@ -62,7 +62,7 @@ struct Pieces {
     rows: Tensor,
 }
 
-/// Edges of a piece; a fourth to four times as many take the GPU as long (`docs/benchmarks.md`).
+/// Edges of a piece; half and twice as many took a GPU as long (`docs/benchmarks.md`).
 const PIECE: i64 = 64;
 
 impl Pieces {
@@ -133,8 +133,7 @@ impl Pattern {
 
     /// Edge values `[E·H]` as a matrix `[R, N]` of rows that begin at `offsets` `[R + 1]`.
     fn matrix(&self, offsets: &Tensor, values: &Tensor) -> Tensor {
-        let (size, options) = ([offsets.size()[0] - 1, self.entities], (values.kind(), values.device()));
-        Tensor::internal_sparse_csr_tensor_unsafe(offsets, &self.targets, values, size, options)
+        sparse::matrix(offsets, &self.targets, values, self.entities)
     }
 }
 

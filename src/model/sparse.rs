@@ -11,11 +11,15 @@ use tch::{Kind, Tensor};
 pub(super) fn product(offsets: &Tensor, columns: &Tensor, values: &Tensor, dense: &Tensor) -> Tensor {
     const SUM: i64 = 0;
     if dense.device().is_cuda() {
-        let size = [offsets.size()[0] - 1, dense.size()[0]];
-        let options = (values.kind(), values.device());
-        return Tensor::internal_sparse_csr_tensor_unsafe(offsets, columns, values, size, options).mm(dense);
+        return matrix(offsets, columns, values, dense.size()[0]).mm(dense);
     }
     Tensor::embedding_bag(&dense.contiguous(), columns, offsets, false, SUM, false, Some(values), true).0
+}
+
+/// libtorch's own sparse matrix `[n, width]`, from the same parts.
+pub(super) fn matrix(offsets: &Tensor, columns: &Tensor, values: &Tensor, width: i64) -> Tensor {
+    let (size, options) = ([offsets.size()[0] - 1, width], (values.kind(), values.device()));
+    Tensor::internal_sparse_csr_tensor_unsafe(offsets, columns, values, size, options)
 }
 
 /// A constant sparse matrix `[n, d]`, kept by row, and by column from the first product of its transpose on.

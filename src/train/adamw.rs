@@ -144,7 +144,7 @@ impl Joined {
     }
 }
 
-/// Numbers on whose multiples a tensor begins: products of tensors that begin elsewhere take a GPU up to twice as long.
+/// Numbers on whose multiples a tensor begins: for one that begins elsewhere a GPU takes slower kernels (`docs/benchmarks.md`).
 const ALIGNED: i64 = 64;
 
 /// Moves tensors one behind another, `[P]`, with zeros between; they stay what they were, as views of it.

@@ -17,6 +17,7 @@ mod error;
 mod golden_tests;
 pub mod initial;
 mod learner;
+mod outputs;
 mod pace;
 pub mod predict;
 pub mod protocol;
@@ -27,6 +28,7 @@ mod session;
 pub mod step;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 use std::path::PathBuf;
 

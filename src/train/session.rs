@@ -38,8 +38,8 @@ pub(super) struct Session<'a> {
     log: MetricsLog,
     events: EventFile,
     last_figures: Option<f64>,
-    last_total: f64,
-    untold: u64,
+    /// Losses of the epochs that are in the log, but that nobody has been told of yet.
+    untold: Vec<f64>,
     begun: Option<Begun>,
     /// When the last epoch was over, or what came after it.
     since: Instant,
@@ -77,8 +77,7 @@ impl<'a> Session<'a> {
             pace: Pace::new(config.train.checkpoint_seconds),
             held: None,
             last_figures: None,
-            last_total: f64::NAN,
-            untold: 0,
+            untold: Vec::new(),
             begun: None,
             since: Instant::now(),
             config,
@@ -167,8 +166,7 @@ impl<'a> Session<'a> {
             return Err(self.diverged(epoch, culprit, value));
         }
         self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links })?;
-        self.untold += 1;
-        self.last_total = loss.total();
+        self.untold.push(loss.total());
         Ok(())
     }
 
@@ -196,30 +194,36 @@ impl<'a> Session<'a> {
 
     /// Whether something is to be done with the model as it is now.
     fn looks(&self) -> bool {
-        let (epochs, train) = (self.state.epochs, &self.config.train);
-        epochs == train.epochs
-            || epochs.is_multiple_of(train.evaluate_every)
-            || epochs.is_multiple_of(train.checkpoint_every)
-            || (self.held.is_some() && self.pace.best_is_due())
+        self.evaluates() || self.saves() || (self.held.is_some() && self.pace.best_is_due())
+    }
+
+    fn ends(&self) -> bool {
+        self.state.epochs == self.config.train.epochs
+    }
+
+    fn evaluates(&self) -> bool {
+        self.ends() || self.state.epochs.is_multiple_of(self.config.train.evaluate_every)
+    }
+
+    fn saves(&self) -> bool {
+        self.state.epochs.is_multiple_of(self.config.train.checkpoint_every)
     }
 
     /// Evaluates and saves, where it is due.
     fn look(&mut self) -> Result<(), TrainError> {
-        let (epochs, train) = (self.state.epochs, &self.config.train);
-        // The last checkpoint of all is written in any case.
-        let ends = epochs == train.epochs;
-        if ends || epochs.is_multiple_of(train.evaluate_every) {
+        if self.evaluates() {
             self.evaluate()?;
         }
         if self.pace.best_is_due() {
             self.write_held()?;
         }
-        if epochs.is_multiple_of(train.checkpoint_every) {
-            if !ends && self.pace.last_is_due() {
+        if self.saves() {
+            // The last checkpoint of all is written in any case.
+            if !self.ends() && self.pace.last_is_due() {
                 self.save_last()?;
             }
-            if train.keep_checkpoints {
-                self.save(&format!("epoch-{epochs:05}"))?;
+            if self.config.train.keep_checkpoints {
+                self.save(&format!("epoch-{:05}", self.state.epochs))?;
             }
         }
         Ok(())
@@ -314,13 +318,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tells how many epochs have been written down since the last time.
+    /// Tells of the epochs that have been written down since the last time.
     fn tell(&mut self, observer: &dyn Observer) {
-        let advanced = std::mem::take(&mut self.untold);
-        if advanced > 0 {
+        let untold = std::mem::take(&mut self.untold);
+        if let Some(total) = untold.last() {
             let ranked = self.last_figures.map_or_else(String::new, |hits| format!("  H@1 {hits:.3}"));
-            observer.on(Event::Status(&format!("training  loss {:.3}{ranked}", self.last_total)));
-            observer.on(Event::Advanced(advanced));
+            observer.on(Event::Status(&format!("training  loss {total:.3}{ranked}")));
+            observer.on(Event::Advanced(untold.len() as u64));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{self, Blocks, Sums};
 use super::draws::{Draw, Draws, What};
+use super::outputs::Outputs;
 use crate::bounds;
 use crate::gradient::{accumulate, pull_all};
 use crate::loss::distillation::Reduction;
@@ -24,6 +25,8 @@ use crate::model::estimator::{self, Estimator};
 use crate::model::experts::{Products, Rows};
 use crate::noise::Randomness;
 use crate::transfer::{self, Arriving};
+
+pub use super::underway::{EpochLosses, Underway};
 
 /// Which entities the decoupling loss is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,23 +101,6 @@ impl StepConfig {
     }
 }
 
-/// The losses of one epoch, summed over its blocks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochLosses {
-    /// What was minimised.
-    pub total: f64,
-    /// The contrastive loss of the joint embedding.
-    pub joint: f64,
-    /// The contrastive loss of each modality, unweighted.
-    pub contrastive: PerModality<Option<f64>>,
-    /// The divergence of each modality from the joint, unweighted.
-    pub distillation: PerModality<Option<f64>>,
-    /// The bound on the mutual information of two experts, mean over the modalities, unweighted.
-    pub decoupling: f64,
-    /// The loss of the estimators' own step.
-    pub estimator: f64,
-}
-
 /// The training list's entities, gathered once for as long as the list keeps its entities.
 #[derive(Debug)]
 struct Gathered {
@@ -151,45 +137,6 @@ pub struct Trainer {
 
 /// Embeddings of the training list's entities in one modality, `[n, D]`, and what its experts need to run backwards, if it has any.
 type Embedded = (Tensor, Option<Products>);
-
-/// Numbers of two experts.
-type Pair = (i64, i64);
-
-/// Outputs of two experts of each of G modalities. They are computed for the estimators' step of one epoch and read again by the
-/// next: nothing changes the parameters in between.
-#[derive(Debug)]
-struct Outputs {
-    of: Vec<(Modality, Pair)>,
-    /// `[G, n, 2·D]`.
-    values: Tensor,
-}
-
-impl Outputs {
-    /// Those that are worked on together: on a CPU, whose caches hold one modality's, each alone; on a GPU all that have equally many
-    /// rows.
-    fn grouped(all: impl Iterator<Item = (Modality, Pair, Tensor)>) -> Vec<Self> {
-        let mut groups: Vec<Vec<(Modality, Pair, Tensor)>> = Vec::new();
-        for one in all {
-            let fits = |group: &&mut Vec<(Modality, Pair, Tensor)>| {
-                one.2.device().is_cuda() && group.iter().all(|other| other.2.size() == one.2.size())
-            };
-            match groups.iter_mut().find(fits) {
-                Some(group) => group.push(one),
-                None => groups.push(vec![one]),
-            }
-        }
-        groups.into_iter().map(Self::stacked).collect()
-    }
-
-    /// One alone is not copied.
-    fn stacked(group: Vec<(Modality, Pair, Tensor)>) -> Self {
-        let values = match group.as_slice() {
-            [(_, _, one)] => one.unsqueeze(0),
-            _ => Tensor::stack(&group.iter().map(|(_, _, values)| values).collect::<Vec<_>>(), 0),
-        };
-        Self { of: group.into_iter().map(|(modality, pair, _)| (modality, pair)).collect(), values }
-    }
-}
 
 impl Trainer {
     /// A trainer that has not stepped yet.
@@ -452,42 +399,6 @@ impl Trainer {
             losses: Arriving::begin(&Tensor::cat(&all, 0)),
             modalities: self.model.modalities().to_vec(),
             parts: [loss.unimodal_alignment, loss.unimodal_distillation],
-        }
-    }
-}
-
-/// An epoch that a GPU may still be at.
-#[derive(Debug)]
-pub struct Underway {
-    /// Of each modality the contrastive loss, then of each the divergence; total, joint, decoupling and estimators.
-    losses: Arriving,
-    modalities: Vec<Modality>,
-    /// Whether contrastive losses and divergences are taken.
-    parts: [bool; 2],
-}
-
-impl Underway {
-    /// Whether the losses are there already, as far as one can tell without asking.
-    pub fn is_over(&self) -> bool {
-        self.losses.are_there()
-    }
-
-    /// The epoch's losses, once they are there: the one place an epoch waits for the device, as `make test-device` counts.
-    pub fn wait(self) -> EpochLosses {
-        let all = Vec::<f64>::try_from(self.losses.wait()).unwrap_or_default();
-        let count = self.modalities.len();
-        let of = |part: usize| {
-            let at = |modality| Some(part * count + self.modalities.iter().position(|m| *m == modality)?);
-            PerModality::from_fn(|modality| all.get(at(modality)?).copied().filter(|_| self.parts[part]))
-        };
-        let whole = |place: usize| all.get(2 * count + place).copied().unwrap_or(f64::NAN);
-        EpochLosses {
-            total: whole(0),
-            joint: whole(1),
-            contrastive: of(0),
-            distillation: of(1),
-            decoupling: whole(2),
-            estimator: whole(3),
         }
     }
 }

@@ -5,7 +5,8 @@
 // proves nothing about CUDA's kernels, their numbers, their limits or their speed. `scripts/stand_in_cuda.sh` builds and uses it.
 //
 // HUMEA_STAND_IN=report says on standard error, at the end, how often the host waited and for what, how many operators the device was
-// asked for and how many bytes they read and wrote; =trace prints the stack of each wait too. HUMEA_STAND_IN_LIMIT is the number of bytes of the largest tensor that fits the device.
+// asked for and how many bytes they read and wrote; =trace prints the stack of each wait too. HUMEA_STAND_IN_LIMIT is the number of
+// bytes of the largest tensor that fits the device.
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/CachingHostAllocator.h>
