@@ -1,0 +1,212 @@
+//! What a run learns, from what, and what its folder is good for.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use data_process::event::Silent;
+use data_process::store::{NewVectors, Provenance, Store, write};
+
+use super::{ENTITIES, LINKED, bits, config, run, store};
+use crate::align::{Decoding, Wanted};
+use crate::model::parameters::ParametersError;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::predict::{Wish, predict};
+use crate::train::protocol::Protocol;
+use crate::train::run::Reopened;
+use crate::train::run_folder::{Existing, RunFolder};
+use crate::train::{TrainError, initial};
+
+#[test]
+fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let folder = place.path().join("run");
+    let (_, summary) = run(&config(&store, 40, &[]), &folder, Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() > 0.6, "{summary:?}");
+    for file in
+        ["config.toml", "run.json", "metrics.jsonl", "result.json", "report.html", "checkpoints/best.safetensors"]
+    {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
+    assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
+    let shown = crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    assert!(shown.contains("40 of 40 epochs") && shown.contains("best.safetensors"), "{shown}");
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    for words in [&shown, &report] {
+        assert!(words.contains("best on test (epoch ") && !words.contains("nothing was chosen"), "{words}");
+    }
+    for name in ["pairs.parquet", "pairs.csv", "pairs.nt"] {
+        let wish = Wish { entities: Some(Wanted::Unseen), ..Wish::default() };
+        assert!(predict(&folder, None, &place.path().join(name), wish, &Silent).unwrap() > 30, "{name}");
+    }
+    let unlinked = predict(&folder, None, &place.path().join("u.csv"), Wish::default(), &Silent).unwrap();
+    assert!(unlinked > 5 && unlinked <= (ENTITIES - LINKED) as usize, "{unlinked}");
+    std::fs::write(folder.join("result.json"), "{").unwrap();
+    let damaged = crate::report::folder::describe(&RunFolder::open(&folder).unwrap());
+    assert!(matches!(damaged, Err(TrainError::Damaged { .. })), "{damaged:?}");
+}
+
+#[test]
+fn large_products_in_bfloat16_learn_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    let (store, folder) = (store(place.path(), false), place.path().join("run"));
+    let (_, summary) = run(&config(&store, 40, &["model.precision=bf16"]), &folder, Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() > 0.6, "{summary:?}");
+    let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
+    assert_eq!(again.last.test, summary.last.test);
+}
+
+#[test]
+fn shuffled_links_stay_at_chance() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), true);
+    let (_, summary) = run(&config(&store, 40, &[]), &place.path().join("run"), Existing::Refuse).unwrap();
+    assert!(summary.last.test.hits_at_1() < 0.15, "{summary:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let of = |name: &str, sets: &[&str]| {
+        run(&config(&store, 4, sets), &place.path().join(name), Existing::Refuse).unwrap();
+        bits(&place.path().join(name))
+    };
+    let first = of("a", &[]);
+    assert!(first == of("b", &[]));
+    assert!(first != of("c", &["run.seed=43"]));
+}
+
+#[test]
+fn a_run_starts_from_the_parameters_it_is_given() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    run(&config(&store, 5, &[]), &place.path().join("taught"), Existing::Refuse).unwrap();
+    let taught = Checkpoint::load(&place.path().join("taught/checkpoints/last.safetensors"), tch::Device::Cpu).unwrap();
+    let ours: Vec<_> = taught
+        .tensors
+        .iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("model/").or(name.strip_prefix("estimators/"))?, tensor)))
+        .map(|(name, tensor)| (name, tensor.detach()))
+        .collect();
+    let initial = place.path().join("initial.safetensors");
+    tch::Tensor::write_safetensors(&ours, &initial).unwrap();
+    // Another seed, and steps too small to be seen: what is left is the start.
+    let given = |file: &Path| format!("train.initial={}", file.display());
+    let start = |from: &Path, name: &str| {
+        let still = ["run.seed=9", "train.lr=1e-30", "train.weight_decay=0", &given(from)];
+        run(&config(&store, 1, &still), &place.path().join(name), Existing::Refuse).unwrap();
+    };
+    start(&initial, "still");
+    start(&place.path().join("taught/checkpoints/last.safetensors"), "from_checkpoint");
+    start(&place.path().join("taught/checkpoints/best.safetensors"), "from_best");
+    let parameters = |name: &str| {
+        let mut all = bits(&place.path().join(name));
+        all.retain(|(name, _)| name.starts_with("model/") || name.starts_with("estimators/"));
+        all
+    };
+    assert!(parameters("still") == parameters("taught"));
+    assert!(parameters("from_checkpoint") == parameters("taught"));
+    assert!(parameters("from_best") == parameters("taught"));
+    let narrow =
+        run(&config(&store, 1, &[&given(&initial), "model.dim=16"]), &place.path().join("narrow"), Existing::Refuse);
+    assert!(matches!(narrow, Err(TrainError::Parameters(ParametersError::Shape { .. }))));
+    assert!(!place.path().join("narrow").exists());
+}
+
+#[test]
+fn published_parameters_are_known_by_their_names() {
+    let path = crate::golden::folder().join("trajectory/initial_parameters.safetensors");
+    assert!(initial::read(&path).unwrap().contains_key("graph.embedding"));
+    let error = initial::read(Path::new("no/such.safetensors")).unwrap_err();
+    assert!(matches!(error, TrainError::Initial { .. }), "{error}");
+}
+
+#[test]
+fn pseudo_labels_do_not_see_the_test_links() {
+    let place = tempfile::tempdir().unwrap();
+    let path = store(place.path(), false);
+    let sets =
+        ["pseudo_labels.enabled=true", "pseudo_labels.start=4", "pseudo_labels.every=2", "train.evaluate_every=100"];
+    let of = |store: &Path, name: &str| {
+        run(&config(store, 8, &sets), &place.path().join(name), Existing::Refuse).unwrap();
+        let last = place.path().join(name).join("checkpoints/last.safetensors");
+        Checkpoint::load(&last, tch::Device::Cpu).unwrap().pseudo
+    };
+    let honest = of(&path, "a");
+    // The same store with the test links, and only those, joined to the wrong entities.
+    let opened = Store::open(&path).unwrap();
+    let mut pair = opened.pair().unwrap();
+    let split = data_process::split::seeded(
+        pair.links.len(),
+        42,
+        0.4.try_into().unwrap(),
+        data_process::split::Share::default(),
+    );
+    let rights: Vec<u32> = split.test.iter().map(|at| pair.links[*at].1).collect();
+    for (at, right) in split.test.iter().zip(rights.iter().cycle().skip(1)) {
+        pair.links[*at].1 = *right;
+    }
+    let vectors = opened.vectors("image").unwrap();
+    let provenance = Provenance::default();
+    let image = NewVectors {
+        name: "image",
+        width: vectors.width(),
+        rows: vectors.rows(),
+        values: vectors.as_slice().unwrap(),
+        provenance: &provenance,
+    };
+    let scrambled = place.path().join("scrambled.parquet");
+    write(&scrambled, &pair, &[image]).unwrap();
+    assert!(!honest.is_empty());
+    assert_eq!(honest, of(&scrambled, "b"));
+}
+
+#[test]
+fn the_validation_protocol_reads_the_test_links_once() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let sets = ["train.protocol=validation", "split.validation=0.25"];
+    let folder = place.path().join("run");
+    let (run, summary) = run(&config(&store, 10, &sets), &folder, Existing::Refuse).unwrap();
+    assert_eq!((summary.protocol, summary.counts.as_str()), (Protocol::Validation, "best"));
+    let log = std::fs::read_to_string(run.metrics()).unwrap();
+    assert!(log.contains("\"part\":\"validation\"") && !log.contains("\"part\":\"test\""));
+}
+
+#[test]
+fn confidence_is_learnt_with_the_decoding_in_use() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let sets = ["train.protocol=validation", "split.rate=0.8", "split.validation=0.5"];
+    let folder = place.path().join("run");
+    run(&config(&store, 10, &sets), &folder, Existing::Refuse).unwrap();
+    let confidences = |decoding| {
+        let (out, wish) = (place.path().join("pairs.csv"), Wish { decoding: Some(decoding), entities: None });
+        predict(&folder, None, &out, wish, &Silent).unwrap();
+        let rows = csv::Reader::from_path(&out).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
+        let row = |row: &csv::StringRecord| ([row[0].to_owned(), row[1].to_owned()], row[5].to_owned());
+        rows.iter().map(row).collect::<HashMap<_, _>>()
+    };
+    let (greedy, mutual) = (confidences(Decoding::Greedy), confidences(Decoding::Mutual));
+    // Fewer of the mutual pairs are wrong.
+    assert!(mutual.values().all(|likely| !likely.is_empty()), "{mutual:?}");
+    assert!(mutual.iter().any(|(pair, likely)| *likely != greedy[pair]), "{greedy:?} {mutual:?}");
+}
+
+#[test]
+fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = store(place.path(), false);
+    let folder = place.path().join("run");
+    for epochs in [1, 40] {
+        let wild = run(&config(&path, epochs, &["train.lr=1e30"]), &folder, Existing::Replace).unwrap_err();
+        assert!(matches!(wild, TrainError::Diverged { .. }), "{wild}");
+    }
+    let reopened = Reopened::open(&folder, None).unwrap().evaluate(&Silent);
+    assert!(matches!(reopened, Err(TrainError::NoModel { .. })));
+    let other = tempfile::tempdir().unwrap();
+    let other = store(other.path(), true);
+    assert!(matches!(Reopened::open(&folder, Some(&other)), Err(TrainError::OtherStore { .. })));
+}
