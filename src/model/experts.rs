@@ -278,8 +278,8 @@ impl Experts {
     fn gates(&self, products: &Tensor, noise: Option<&Tensor>) -> Tensor {
         let logits = match noise {
             Some(noise) => {
-                let [clean, scale] = [0, 1].map(|half| products.narrow(1, half * self.config.count, self.config.count));
-                clean + noise * (scale.softplus() + self.config.noise_floor)
+                let halves = products.split(self.config.count, 1);
+                &halves[0] + noise * (halves[1].softplus() + self.config.noise_floor)
             }
             None => products.shallow_clone(),
         };
@@ -297,15 +297,16 @@ impl Experts {
         });
     }
 
-    /// Adds to the gradients of the experts from `first` on, given those of their weights in the products, `[k·D, d]`, which is
-    /// overwritten, and of their offsets, `[k, D]`.
+    /// Adds to the gradients of the experts from `first` on, given those of their weights in the products, `[k·D, d]`, and of their
+    /// offsets, `[k, D]`.
     fn accumulate(&self, first: i64, products: &Tensor, offsets: &Tensor) {
         let (count, dim) = (offsets.size()[0], self.dim);
         let weight = self.weight.narrow(0, first * dim, count * dim).view([count, dim, -1]);
         let shift = self.shift.narrow(0, first, count).unsqueeze(1);
         accumulate(&self.shift, first, &offsets.unsqueeze(1).bmm(&weight).squeeze_dim(1));
-        let _ = products.view([count, dim, -1]).baddbmm_(&offsets.unsqueeze(2), &shift);
         accumulate(&self.weight, first * dim, products);
+        let gradient = self.weight.grad().narrow(0, first * dim, count * dim);
+        let _ = gradient.view([count, dim, -1]).baddbmm_(&offsets.unsqueeze(2), &shift);
     }
 
     /// `W_e b_e` for `count` experts from `first`: `[count, D]`.
