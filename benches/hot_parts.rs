@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use humea::eval::{self, EvalConfig, Ties};
 use humea::loss::contrastive::contrastive;
 use humea::loss::distillation::{Reduction, Teacher};
-use humea::loss::joint::Joint;
+use humea::loss::joint::{Joint, Weights};
 use humea::loss::similarity::{Masks, Similarities, normalise};
 use humea::modality::Modality;
 use synthetic::WIDTH;
@@ -52,12 +52,13 @@ fn losses(criterion: &mut Criterion) {
     let (size, modalities) = (512, 6);
     let float = (Kind::Float, Device::Cpu);
     let [left, right] = [(); 2].map(|()| normalise(&Tensor::randn([modalities, size, WIDTH], float)));
-    let weights = Tensor::full([modalities], 0.1, float);
+    let [squared, presence] = [Tensor::full([modalities], 0.1, float), Tensor::ones([modalities, 2, size], float)];
     let masks = Masks::Own;
     criterion.bench_function("losses of one block, forward and backward", |bencher| {
         bencher.iter(|| {
             let cosines = Similarities::of_block(&left, &right);
-            let joint = Joint::of(&cosines, &weights, Tensor::ones([modalities, 2, size], float));
+            let [squared, presence] = [&squared, &presence].map(Tensor::shallow_clone);
+            let joint = Joint::of(&cosines, Weights::Shared { squared, presence });
             let (_, of_joint) = contrastive(&joint.cosines, &masks, 0.1);
             let _ = joint.pull(&of_joint, &cosines);
             let teacher = Teacher::new(&joint.cosines, &masks, 4.0, Reduction::Mean);
@@ -76,7 +77,7 @@ fn embeddings(criterion: &mut Criterion) {
     let model = synthetic::model(ENTITIES);
     let wanted = Tensor::arange(2048, (Kind::Int64, Device::Cpu));
     criterion.bench_function("joint embeddings of 2048 entities", |bencher| {
-        bencher.iter(|| model.joint(&wanted));
+        bencher.iter(|| model.joint(&wanted).vectors);
     });
 }
 

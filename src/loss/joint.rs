@@ -1,19 +1,32 @@
 //! Cosines of the joint embeddings from those of the modalities.
 //!
-//! The joint of an entity is `concat_m(w_m·z_m)`, so its cosines are `Σ_m w_m²·cos_m` over the two norms: nothing is
-//! concatenated, forwards or backwards.
+//! The joint of an entity is `concat_m(w_m·z_m)`, so its cosines are `Σ_m w_m²·cos_m` over the two norms, or `Σ_m w_im·w_jm·cos_m` if
+//! each entity has weights of its own: nothing is concatenated, forwards or backwards.
 
 use tch::{Kind, Tensor};
 
 use super::similarity::Similarities;
+
+/// How much each modality counts in the joint embeddings of a block's entities.
+#[derive(Debug)]
+pub enum Weights {
+    /// As much for all entities.
+    Shared {
+        /// Squares of the weights, `[M]`.
+        squared: Tensor,
+        /// `[M, …, 2, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
+        presence: Tensor,
+    },
+    /// Each entity's own weights, 0 where it takes no part, `[M, …, 2, B]` of the left and of the right entities.
+    Own(Tensor),
+}
 
 /// The joint's cosines in a block or several, with what their gradient needs.
 #[derive(Debug)]
 pub struct Joint {
     /// `[1, …, 3, B, B]`.
     pub cosines: Similarities,
-    /// `[M, …, 2, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
-    presence: Tensor,
+    weights: Weights,
     norms: Norms,
 }
 
@@ -23,52 +36,110 @@ struct Norms {
     /// `[…, 2, B]`, their squares.
     squares: Tensor,
     /// `[…, 3, B]` each, one over those of the rows and of the columns of the three matrices.
-    rows: Tensor,
-    columns: Tensor,
+    inverse: [Tensor; 2],
 }
 
 impl Joint {
-    /// From the cosines of M modalities, the squares `[M]` of the fusion's weights and the presence of the block's left
-    /// and right entities, `[M, …, 2, B]`.
-    pub fn of(cosines: &Similarities, squared: &Tensor, presence: Tensor) -> Self {
-        let norms = Norms::of(&presence, squared);
-        let cosines = norms.divided(&cosines.weighted(squared));
-        Self { cosines, presence, norms }
+    /// From the cosines of M modalities and their weights.
+    pub fn of(cosines: &Similarities, weights: Weights) -> Self {
+        let norms = Norms::of(&weights.squares());
+        let cosines = norms.divided(&weights.sum(cosines));
+        Self { cosines, weights, norms }
     }
 
-    /// Given the `gradient` of the joint's cosines: the gradient of the weighted sum of the modalities' `cosines`,
-    /// `[1, …, 3, B, B]`, and of the squared weights, `[M]`.
+    /// Given the `gradient` of the joint's cosines: that of the weighted sum of the modalities' `cosines`, `[1, …, 3, B, B]`, and
+    /// that of the squared weights, `[M]`, or of the entities' own, `[M, …, 2, B]`.
     pub fn pull(&self, gradient: &Similarities, cosines: &Similarities) -> (Similarities, Tensor) {
         let of_sum = self.norms.divided(gradient);
         let products = gradient.zip(&self.cosines, |a, b| (a * b).squeeze_dim(0));
-        let over = |dim: i64| products.all().sum_dim_intlist([dim].as_slice(), false, Kind::Float);
-        let (rows, columns) = (over(-1), over(-2));
-        let within = |sums: &Tensor| sums.narrow(-2, 1, 2);
-        let across = Tensor::stack(&[rows.select(-2, 0), columns.select(-2, 0)], -2);
-        let sums = (across + within(&rows) + within(&columns)) / &self.norms.squares;
-        let of_norms = self.presence.flatten(1, -1).mv(&sums.flatten(0, -1));
-        let of_weights = cosines.dot(&of_sum) - of_norms / 2.0;
+        let of_norms = of_entities([-1, -2].map(|dim| sum(products.all(), dim))) / &self.norms.squares;
+        let of_weights = self.weights.gradient(&of_sum, cosines, &of_norms);
         (of_sum, of_weights)
+    }
+
+    /// Given the gradient of the weighted sum: that of the cosines of `count` modalities from the `first`.
+    pub fn of_modalities(&self, of_sum: &Similarities, first: i64, count: i64) -> Similarities {
+        let part = |of: &Tensor| of.narrow(0, first, count);
+        of_sum.map(|of_sum| match &self.weights {
+            Weights::Shared { squared, .. } => of_sum * part(squared).view([-1, 1, 1, 1, 1]),
+            Weights::Own(own) => scaled(of_sum, &of_matrices(&part(own))),
+        })
+    }
+}
+
+impl Weights {
+    /// Squares of the norms of the joint embeddings, `[…, 2, B]`.
+    fn squares(&self) -> Tensor {
+        match self {
+            Self::Shared { squared, presence } => {
+                presence.flatten(1, -1).tr().mv(squared).view_as(&presence.select(0, 0))
+            }
+            Self::Own(own) => own.square().sum_dim_intlist([0_i64].as_slice(), false, Kind::Float),
+        }
+    }
+
+    /// The weighted sum of the modalities' cosines.
+    fn sum(&self, cosines: &Similarities) -> Similarities {
+        match self {
+            Self::Shared { squared, .. } => cosines.weighted(squared),
+            Self::Own(own) => cosines.map(|cosines| {
+                scaled(cosines, &of_matrices(own)).sum_dim_intlist([0_i64].as_slice(), true, Kind::Float)
+            }),
+        }
+    }
+
+    /// Their gradient, as [`Joint::pull`] gives it, from that of the weighted sum; `of_norms` `[…, 2, B]` is minus twice that of the
+    /// squares of the norms.
+    fn gradient(&self, of_sum: &Similarities, cosines: &Similarities, of_norms: &Tensor) -> Tensor {
+        match self {
+            Self::Shared { presence, .. } => {
+                let of_presence = presence.flatten(1, -1).mv(&of_norms.flatten(0, -1));
+                cosines.dot(of_sum) - of_presence / 2.0
+            }
+            Self::Own(own) => {
+                let products = cosines.zip(of_sum, |a, b| a * b);
+                let [rows, columns] = of_matrices(own);
+                let over = |other: &Tensor, dim: i64| sum(&(products.all() * other), dim);
+                of_entities([over(&columns.unsqueeze(-2), -1), over(&rows.unsqueeze(-1), -2)]) - own * of_norms
+            }
+        }
     }
 }
 
 impl Norms {
-    fn of(presence: &Tensor, squared: &Tensor) -> Self {
-        let squares = presence.flatten(1, -1).tr().mv(squared).clamp_min(1e-24).view_as(&presence.select(0, 0));
-        let inverse = squares.rsqrt();
-        // Left with right, left with left, right with right.
-        let before = |side: i64| Tensor::cat(&[inverse.narrow(-2, side, 1), inverse.shallow_clone()], -2);
-        Self { rows: before(0), columns: before(1), squares }
+    fn of(squares: &Tensor) -> Self {
+        let squares = squares.clamp_min(1e-24);
+        Self { inverse: of_matrices(&squares.rsqrt()), squares }
     }
 
     /// Every element over the norms of its two entities.
     fn divided(&self, matrices: &Similarities) -> Similarities {
-        matrices.map(|all| {
-            let mut scaled = all * self.rows.unsqueeze(-1);
-            scaled *= self.columns.unsqueeze(-2);
-            scaled
-        })
+        matrices.map(|all| scaled(all, &self.inverse))
     }
+}
+
+/// From something of the left and of the right entities, `[…, 2, B]`, that of the rows and of the columns of the three matrices,
+/// `[…, 3, B]` each: left with right, left with left, right with right.
+fn of_matrices(sides: &Tensor) -> [Tensor; 2] {
+    [0, 1].map(|side| Tensor::cat(&[sides.narrow(-2, side, 1), sides.shallow_clone()], -2))
+}
+
+/// The way back: the sum of what an entity has in rows and in columns.
+fn of_entities([rows, columns]: [Tensor; 2]) -> Tensor {
+    let within = |sums: &Tensor| sums.narrow(-2, 1, 2);
+    let across = Tensor::stack(&[rows.select(-2, 0), columns.select(-2, 0)], -2);
+    across + within(&rows) + within(&columns)
+}
+
+/// Every element of the matrices times what its row and its column have.
+fn scaled(all: &Tensor, [rows, columns]: &[Tensor; 2]) -> Tensor {
+    let mut scaled = all * rows.unsqueeze(-1);
+    scaled *= columns.unsqueeze(-2);
+    scaled
+}
+
+fn sum(of: &Tensor, dim: i64) -> Tensor {
+    of.sum_dim_intlist([dim].as_slice(), false, Kind::Float)
 }
 
 #[cfg(test)]
@@ -81,22 +152,19 @@ mod tests {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
-    /// Concatenates the joint embeddings and lets autograd find what [`Joint`] writes out.
-    #[test]
-    fn cosines_and_gradients_are_those_of_the_concatenated_embeddings() {
-        let (left, right) = (normalise(&random(&[3, 4, 5])), normalise(&random(&[3, 4, 5])));
-        let present = |absent: i64| {
-            Tensor::ones([3, 4], (Kind::Float, Device::Cpu)).index_fill(1, &Tensor::from(absent).view([1]), 0.0)
+    /// Concatenates the joint embeddings, `weights` `[M, 4]` of the left and of the right entities at hand, and lets autograd find the
+    /// gradient of `parameter` that `ours` and [`Joint`] write out.
+    fn assert_concatenated(weights: &[Tensor; 2], parameter: &Tensor, ours: Weights) {
+        let unit = |weights: &Tensor| {
+            normalise(&random(&[3, 4, 5])) * weights.detach().gt(0.0).to_kind(Kind::Float).unsqueeze(2)
         };
-        let presence = [present(1).index_fill(0, &Tensor::from(0_i64).view([1]), 1.0), Tensor::ones_like(&present(0))];
-        let squared = Tensor::from_slice(&[0.2_f32, 0.5, 0.9]).set_requires_grad(true);
-        let (left, right) = (left * presence[0].unsqueeze(2), right * presence[1].unsqueeze(2));
+        let [left, right] = weights.each_ref().map(unit);
         let concatenated =
-            |z: &Tensor| normalise(&(z * squared.sqrt().view([-1, 1, 1])).permute([1, 0, 2]).reshape([4, -1]));
-        let (l, r) = (concatenated(&left), concatenated(&right));
+            |z: &Tensor, weights: &Tensor| normalise(&(z * weights.unsqueeze(2)).permute([1, 0, 2]).reshape([4, -1]));
+        let (l, r) = (concatenated(&left, &weights[0]), concatenated(&right, &weights[1]));
         let expected = [l.mm(&r.tr()), l.mm(&l.tr()), r.mm(&r.tr())];
         let cosines = Similarities::of_block(&left, &right);
-        let joint = Joint::of(&cosines, &squared.detach(), Tensor::stack(&presence, 1));
+        let joint = Joint::of(&cosines, ours);
         let given = joint.cosines.map(|matrix| random(&matrix.size()));
         let [found, cotangents] = [&joint.cosines, &given].map(|of| of.all().squeeze_dim(0).unbind(0));
         let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, Device::Cpu));
@@ -106,6 +174,29 @@ mod tests {
         }
         sum.backward();
         let (_, of_weights) = joint.pull(&given, &cosines);
-        assert!((of_weights - squared.grad()).abs().max().double_value(&[]) < 1e-4);
+        assert!((of_weights - parameter.grad()).abs().max().double_value(&[]) < 1e-4);
+    }
+
+    /// `[2, 3, 4]`, 0 for one left entity in all modalities but the first.
+    fn presence() -> Tensor {
+        let presence = Tensor::ones([2, 3, 4], (Kind::Float, Device::Cpu));
+        let _ = presence.get(0).narrow(0, 1, 2).narrow(1, 1, 1).zero_();
+        presence
+    }
+
+    #[test]
+    fn shared_weights_give_the_cosines_and_gradients_of_concatenated_embeddings() {
+        let squared = Tensor::from_slice(&[0.2_f32, 0.5, 0.9]).set_requires_grad(true);
+        let presence = presence();
+        let weights = [0, 1].map(|side| squared.sqrt().unsqueeze(1) * presence.get(side));
+        let ours = Weights::Shared { squared: squared.detach(), presence: presence.transpose(0, 1) };
+        assert_concatenated(&weights, &squared, ours);
+    }
+
+    #[test]
+    fn own_weights_give_them_too() {
+        let own = (random(&[3, 2, 4]).abs() * presence().transpose(0, 1)).set_requires_grad(true);
+        let weights = [0, 1].map(|side| own.select(1, side));
+        assert_concatenated(&weights, &own, Weights::Own(own.detach()));
     }
 }

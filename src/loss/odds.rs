@@ -43,30 +43,36 @@ impl Odds {
         Sums(across + rows.narrow(-2, 1, 2))
     }
 
-    /// `scale` times the probability of each pair, both directions added where both have it; `sums` are its own.
-    pub fn into_shares(self, sums: &Sums, scale: f64) -> Similarities {
-        let inverse = sums.0.reciprocal() * scale;
-        let [of_left, of_right] = [0, 1].map(|side| inverse.select(-2, side));
+    /// The probability of each pair times what its entities have in `scaled`, their scaled [`Sums::reciprocals`]; both directions are
+    /// added where both have it.
+    pub fn into_shares(self, scaled: &Tensor) -> Similarities {
+        let [of_left, of_right] = [0, 1].map(|side| scaled.select(-2, side));
         let mut across = self.0.across();
         across *= of_left.unsqueeze(-1) + of_right.unsqueeze(-2);
         let mut within = self.0.within();
-        within *= inverse.unsqueeze(-1);
+        within *= scaled.unsqueeze(-1);
         self.0.map(|all| all.to_kind(Kind::Float))
     }
 }
 
 impl Sums {
-    /// The sum over both directions of the logarithm of each entity's sum, `[M]`.
-    pub fn logs(&self) -> Tensor {
-        total(&self.0.log())
+    /// One over each entity's sum.
+    pub fn reciprocals(&self) -> Tensor {
+        self.0.reciprocal()
     }
 
-    /// The sum over both directions of the logarithm of each entity's sum here over that of `other`, `[M]`.
+    /// The logarithm of each entity's sum.
+    pub fn logs(&self) -> Tensor {
+        self.0.log()
+    }
+
+    /// The logarithm of each entity's sum here over that of `other`.
     pub fn log_ratio(&self, other: &Self) -> Tensor {
-        total(&(&self.0 / &other.0).log_())
+        (&self.0 / &other.0).log_()
     }
 }
 
-fn total(of: &Tensor) -> Tensor {
+/// What a modality's entities have in all blocks together, `[M, …]` → `[M]`.
+pub fn total(of: &Tensor) -> Tensor {
     of.flatten(1, -1).sum_dim_intlist([1_i64].as_slice(), false, None).to_kind(Kind::Float)
 }

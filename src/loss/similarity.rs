@@ -1,7 +1,7 @@
 //! Cosines within blocks of B linked pairs, computed once per modality; every loss reads them. Where shapes have a `…` there may be a
 //! number of blocks that are worked on together.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Three matrices for each block, `[M, …, 3, B, B]`: cosines, or the gradient of a loss in them, of left entities with right ones, of
 /// left with left and of right with right ones.
@@ -38,11 +38,6 @@ impl Similarities {
             across.matmul(right) + within(LEFT).matmul(left),
             across.transpose(-2, -1).matmul(left) + within(RIGHT).matmul(right),
         ]
-    }
-
-    /// B.
-    pub fn pairs(&self) -> f64 {
-        self.0.size().last().copied().unwrap_or_default() as f64
     }
 
     /// All three, `[M, …, 3, B, B]`.
@@ -104,6 +99,14 @@ pub enum Masks {
     Own,
     /// Every repetition of an entity too: factors of 0 and 1 for all three matrices, `[…, 3, B, B]`.
     Repeated(Tensor),
+    /// In K blocks, of which the last is filled up with pairs that do not count: nothing is an alternative to an entity of those, nor they
+    /// to anything.
+    Filled {
+        /// `[K, 3, B, B]`, as above.
+        factors: Tensor,
+        /// B over the number of pairs that count in each block, `[K, 1, 1]`.
+        short: Tensor,
+    },
 }
 
 impl Masks {
@@ -112,9 +115,26 @@ impl Masks {
     pub fn repeated(left: &Tensor, right: &Tensor) -> Self {
         let equal = |ids: &Tensor| ids.unsqueeze(-2).eq_tensor(&ids.unsqueeze(-1));
         let (left, right) = (equal(left), equal(right));
-        let own = Tensor::eye(left.size()[left.dim() - 1], (Kind::Bool, left.device()));
+        let own = own(&left);
         let across = left.logical_or(&right).logical_and(&own.logical_not());
         Self::Repeated(Tensor::stack(&[across, left, right], -3).logical_not().to_kind(Kind::Float))
+    }
+
+    /// The same of K blocks of B pairs, where only the first `count` of all pairs count.
+    #[must_use]
+    pub fn filled(self, [blocks, pairs]: [i64; 2], count: i64, device: Device) -> Self {
+        if count == blocks * pairs {
+            return self;
+        }
+        let counts = Tensor::arange(blocks * pairs, (Kind::Int64, device)).lt(count).view([blocks, pairs]);
+        let short = counts.sum_dim_intlist([1_i64].as_slice(), true, Kind::Float).reciprocal() * pairs as f64;
+        let both = counts.unsqueeze(-1).logical_and(&counts.unsqueeze(-2));
+        let own = own(&both);
+        let within = both.logical_and(&own.logical_not());
+        let across = both.logical_or(&own);
+        let filled = Tensor::stack(&[&across, &within, &within], -3).to_kind(Kind::Float);
+        let factors = if let Self::Repeated(factors) = self { filled * factors } else { filled };
+        Self::Filled { factors, short: short.unsqueeze(-1) }
     }
 
     /// Makes what is masked 0, in place.
@@ -123,9 +143,21 @@ impl Masks {
             Self::Own => {
                 let _ = odds.within().diagonal(0, -2, -1).fill_(0.0);
             }
-            Self::Repeated(factors) => odds.0 *= factors,
+            Self::Repeated(factors) | Self::Filled { factors, .. } => odds.0 *= factors,
         }
     }
+
+    /// `factor` times what entities of a block's pairs have, `[…, s, B]`, over the number of pairs.
+    pub(super) fn over_pairs(&self, of: &Tensor, factor: f64) -> Tensor {
+        let pairs = of.size().last().copied().unwrap_or_default() as f64;
+        let over = of * (factor / pairs);
+        if let Self::Filled { short, .. } = self { over * short } else { over }
+    }
+}
+
+/// Whether row and column are one entity's, `[B, B]`, for matrices `[…, B, B]`.
+fn own(of: &Tensor) -> Tensor {
+    Tensor::eye(of.size()[of.dim() - 1], (Kind::Bool, of.device()))
 }
 
 /// Rows of `x` `[…, D]` divided by their length.
@@ -149,7 +181,6 @@ pub fn lengths(x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     #[test]
     fn the_gradient_behind_normalising_is_autograds() {

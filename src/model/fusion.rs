@@ -35,6 +35,8 @@ pub struct FusionConfig {
     pub top_k: i64,
     /// Which of equally weighted combinations are kept; at the start all are equal.
     pub ties: Ties,
+    /// Whether each entity has weights of its own, read from its embeddings, instead of the same as all others.
+    pub per_entity: bool,
 }
 
 /// Which of equally weighted combinations are kept.
@@ -53,6 +55,7 @@ pub struct Fusion {
     top_k: i64,
     ties: Ties,
     logits: Logits,
+    gate: Option<Gate>,
     /// `[6, C]`, 1 where the modality is in the combination, over the combinations that have any present modality.
     members: Tensor,
     combinations: i64,
@@ -66,10 +69,40 @@ enum Logits {
     Query { query: Tensor, weight: Tensor, bias: Tensor },
 }
 
+/// What an entity adds to the logits of all, linear in its unit vectors and in the logarithms of the lengths they had: 0 at the start.
+#[derive(Debug)]
+struct Gate {
+    /// `[M, D, C]`.
+    vectors: Tensor,
+    /// `[M, C]`.
+    lengths: Tensor,
+}
+
+impl Gate {
+    fn new(sizes: [i64; 3], parameters: &mut Parameters, device: Device) -> Self {
+        let [modalities, dim, combinations] = sizes;
+        let mut add = |part: &str, shape: &[i64]| {
+            parameters.add(format!("fusion.gate.{part}"), &Tensor::zeros(shape, (Kind::Float, device)), device)
+        };
+        Self {
+            vectors: add("vectors", &[modalities, dim, combinations]),
+            lengths: add("lengths", &[modalities, combinations]),
+        }
+    }
+
+    /// `[n, C]` for unit vectors `[M, n, D]` and their lengths `[M, n, 1]`.
+    fn logits(&self, z: &Tensor, lengths: &Tensor) -> Tensor {
+        let of_vectors = z.bmm(&self.vectors).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
+        of_vectors + lengths.squeeze_dim(2).log1p().tr().mm(&self.lengths)
+    }
+}
+
 impl Fusion {
-    /// Adds the parameters `fusion.*`. An absent modality leaves its combinations; one left empty is dropped.
+    /// Adds the parameters `fusion.*` for embeddings of width `dim`. An absent modality leaves its combinations; one left empty is
+    /// dropped.
     pub fn new(
         config: FusionConfig,
+        dim: i64,
         present: &PerModality<bool>,
         parameters: &mut Parameters,
         stream: &mut rand_chacha::ChaCha8Rng,
@@ -93,12 +126,24 @@ impl Fusion {
                 bias: parameters.add("fusion.projection.bias".to_owned(), &bias, device),
             }
         };
-        Self { top_k: config.top_k, ties: config.ties, logits, members, combinations, foreseen: RefCell::new(None) }
+        let modalities = present.iter().filter(|(_, present)| **present).count() as i64;
+        let gate = config.per_entity.then(|| Gate::new([modalities, dim, combinations], parameters, device));
+        let (top_k, ties, foreseen) = (config.top_k, config.ties, RefCell::new(None));
+        Self { top_k, ties, logits, gate, members, combinations, foreseen }
     }
 
     /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0.
     pub fn weights(&self) -> Tensor {
         self.members.mv(&self.shares())
+    }
+
+    /// Each entity's own weights `[6, n]`, if it has any, for unit vectors `z` `[M, n, D]` of the modalities that are there and the
+    /// `lengths` `[M, n, 1]` they had. The gate reads embeddings, and gives them no gradient.
+    pub fn own_weights(&self, z: &Tensor, lengths: &Tensor) -> Option<Tensor> {
+        let logits = self.gate.as_ref()?.logits(z, lengths) + self.all_logits();
+        let shares = logits.softmax(1, Kind::Float);
+        let shares = if self.drops() { only(&shares, &largest(&shares, self.top_k)) } else { shares };
+        Some(self.members.mm(&shares.tr()))
     }
 
     /// Whether each combination is kept, `[C]`.
@@ -125,11 +170,14 @@ impl Fusion {
 
     /// Shares of the combinations before any is dropped, `[C]`.
     fn all_shares(&self) -> Tensor {
-        let logits = match &self.logits {
+        self.all_logits().softmax(0, Kind::Float)
+    }
+
+    fn all_logits(&self) -> Tensor {
+        match &self.logits {
             Logits::Direct(weight) => weight.shallow_clone(),
             Logits::Query { query, weight, bias } => weight.mv(query) + bias,
-        };
-        logits.softmax(0, Kind::Float)
+        }
     }
 
     /// Shares of the combinations, 0 for those that are not kept, `[C]`.
@@ -140,7 +188,7 @@ impl Fusion {
 
     fn keep_top(&self, shares: &Tensor) -> Tensor {
         let kept = match self.ties {
-            Ties::Lowest => shares.detach().sort_stable(true, 0, true).1.narrow(0, 0, self.top_k),
+            Ties::Lowest => largest(shares, self.top_k),
             Ties::AsPublished => {
                 let foreseen = self.foreseen.borrow();
                 let host = foreseen
@@ -149,10 +197,20 @@ impl Fusion {
                 transfer::send(&host.topk(self.top_k, 0, true, true).1, shares.device())
             }
         };
-        let largest = shares.gather(0, &kept, false);
-        let total = largest.sum(Kind::Float);
-        Tensor::zeros_like(&shares.detach()).scatter(0, &kept, &(largest / total))
+        only(shares, &kept)
     }
+}
+
+/// Places of the `count` largest `[…, C]` → `[…, count]`, of equal ones the first.
+fn largest(shares: &Tensor, count: i64) -> Tensor {
+    shares.detach().sort_stable(true, -1, true).1.narrow(-1, 0, count)
+}
+
+/// The shares `[…, C]` at the places `kept`, made to add up to one; the others 0.
+fn only(shares: &Tensor, kept: &Tensor) -> Tensor {
+    let largest = shares.gather(-1, kept, false);
+    let total = largest.sum_dim_intlist([-1_i64].as_slice(), true, Kind::Float);
+    Tensor::zeros_like(&shares.detach()).scatter(-1, kept, &(largest / total))
 }
 
 /// Membership of the six modalities in each combination that keeps any, combination by combination.

@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::golden::{Figures, against_cotangent};
-use crate::loss::similarity::normalise;
+use crate::loss::similarity::{lengths, normalise};
 
 fn fusion(query_dim: i64, present: PerModality<bool>) -> (Fusion, Parameters) {
+    of(FusionConfig { query_dim, top_k: 5, ties: Ties::Lowest, per_entity: false }, present)
+}
+
+/// For embeddings of width 4.
+fn of(config: FusionConfig, present: PerModality<bool>) -> (Fusion, Parameters) {
     let mut parameters = Parameters::default();
     let mut stream = crate::noise::Randomness::Recorded.stream(crate::noise::Purpose::Parameters, None, 0);
-    let config = FusionConfig { query_dim, top_k: 5, ties: Ties::Lowest };
-    let fusion = Fusion::new(config, &present, &mut parameters, &mut stream, Device::Cpu);
+    let fusion = Fusion::new(config, 4, &present, &mut parameters, &mut stream, Device::Cpu);
     (fusion, parameters)
 }
 
@@ -65,4 +69,34 @@ fn an_absent_modality_leaves_its_combinations_and_an_empty_one_goes() {
     let (fusion, _) = fusion(0, PerModality::from_fn(|m| m != Modality::Image));
     assert_eq!(fusion.combinations, 6);
     assert!(fusion.weights().double_value(&[Modality::Image as i64]) < f64::EPSILON);
+}
+
+#[test]
+fn an_entity_has_the_shared_weights_until_its_gate_has_learnt() {
+    let present = PerModality::from_fn(|m| m != Modality::Image);
+    let (shared, _) = fusion(0, present);
+    let config = FusionConfig { query_dim: 0, top_k: 5, ties: Ties::Lowest, per_entity: true };
+    let (own, parameters) = of(config, present);
+    let x = Tensor::randn([5, 3, 4], (Kind::Float, Device::Cpu));
+    let (z, lengths) = (normalise(&x), lengths(&x));
+    assert!(shared.own_weights(&z, &lengths).is_none());
+    let weights = || own.own_weights(&z, &lengths).unwrap();
+    let apart = |weights: &Tensor| (weights - shared.weights().unsqueeze(1)).abs().max().double_value(&[]);
+    assert!(apart(&weights()) < 1e-6);
+    for part in ["vectors", "lengths"] {
+        let name = format!("fusion.gate.{part}");
+        let gate = parameters.iter().find(|(known, _)| **known == name).unwrap().1;
+        no_grad(|| gate.shallow_clone().copy_(&Tensor::randn_like(gate)));
+        let learnt = weights();
+        assert!(apart(&learnt) > 1e-3, "{part}");
+        let _ = no_grad(|| gate.shallow_clone().zero_());
+    }
+}
+
+#[test]
+fn each_entity_keeps_its_largest_shares() {
+    let shares = Tensor::from_slice2(&[[0.1_f32, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25]]);
+    let kept = only(&shares, &largest(&shares, 2));
+    let expected = Tensor::from_slice2(&[[0.0_f32, 4.0 / 7.0, 0.0, 3.0 / 7.0], [0.5, 0.5, 0.0, 0.0]]);
+    assert!((kept - expected).abs().max().double_value(&[]) < 1e-6);
 }

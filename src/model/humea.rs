@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::precision::Precision;
 use super::propagation::{Propagation, PropagationConfig};
 use crate::bounds;
-use crate::loss::similarity::normalise;
+use crate::loss::similarity::lengths;
 use crate::modality::{Modality, PerModality};
 use crate::noise::{Purpose, Randomness};
 use crate::transfer;
@@ -88,7 +88,7 @@ impl Humea {
             let stream = &mut stream(Some(m), 1);
             Some(Estimator::new(m, config.dim, config.precision, &mut estimator_parameters, stream, device))
         });
-        let fusion = Fusion::new(config.fusion, &present, &mut parameters, &mut stream(None, 0), device);
+        let fusion = Fusion::new(config.fusion, config.dim, &present, &mut parameters, &mut stream(None, 0), device);
         let zeros = Tensor::zeros([modalities.len() as i64], (Kind::Float, device));
         let uncertainties = ["uncertainty.contrastive", "uncertainty.distillation"]
             .map(|name| parameters.add(name.to_owned(), &zeros, device));
@@ -180,6 +180,12 @@ impl Humea {
         self.fusion.weights().index_select(0, &self.taken)
     }
 
+    /// Fusion weights of entities that have their own, `[M, n]`, for the unit vectors `z` `[M, n, D]` of the modalities that take part
+    /// and the `lengths` `[M, n, 1]` they had; none if all entities share theirs.
+    pub fn own_weights(&self, z: &Tensor, lengths: &Tensor) -> Option<Tensor> {
+        Some(self.fusion.own_weights(z, lengths)?.index_select(0, &self.taken))
+    }
+
     /// Prepares for the next [`Self::weights`], once the parameters are what they will then be.
     pub fn look_ahead(&self) {
         self.fusion.look_ahead();
@@ -209,35 +215,51 @@ impl Humea {
         }
     }
 
-    /// Joint embeddings `concat_m(w_m` · `x_m` / ‖`x_m`‖) of the entities `ids` `[n]` (int64), `[n, M·D]`, without noise or
-    /// gradient; carried over the graph if that is wanted.
-    pub fn joint(&self, ids: &Tensor) -> Tensor {
+    /// Joint embeddings of the entities `ids` `[n]` (int64), without noise or gradient; carried over the graph if that is wanted.
+    pub fn joint(&self, ids: &Tensor) -> Joint {
         let Some(propagation) = &self.propagation else { return self.own_joint(ids) };
         let every = Tensor::arange(self.inputs.entities, (Kind::Int64, ids.device()));
-        propagation.forward(&self.own_joint(&every)).index_select(0, ids)
+        let Joint { vectors, weights } = self.own_joint(&every);
+        Joint { vectors: propagation.forward(&vectors).index_select(0, ids), weights }
     }
 
     /// Block by block, so that nothing but the result grows with n.
-    fn own_joint(&self, ids: &Tensor) -> Tensor {
+    fn own_joint(&self, ids: &Tensor) -> Joint {
         no_grad(|| {
+            let count = ids.size()[0];
             let width = self.modalities.len() as i64 * self.config.dim;
-            let joint = Tensor::empty([ids.size()[0], width], (Kind::Float, ids.device()));
-            let (graph, weights) = (self.graph_forward().0, self.weights());
+            let vectors = Tensor::empty([count, width], (Kind::Float, ids.device()));
+            let (graph, shared) = (self.graph_forward().0, self.weights());
+            let mut sum = shared.zeros_like();
             let together = if ids.device().is_cuda() { GPU_BLOCK } else { BLOCK };
-            for (ids, joint) in ids.split(together, 0).iter().zip(joint.split(together, 0)) {
-                let rows = self.select(ids);
-                for ((modality, weight), mut part) in
-                    self.modalities.iter().zip(weights.unbind(0)).zip(joint.split(self.config.dim, 1))
-                {
-                    part.copy_(&(normalise(&self.noiseless(*modality, &rows, &graph, ids)) * weight));
-                }
+            for (ids, vectors) in ids.split(together, 0).iter().zip(vectors.split(together, 0)) {
+                let x = self.noiseless(&graph, ids);
+                let lengths = lengths(&x);
+                let z = x / &lengths;
+                let weights = self.own_weights(&z, &lengths);
+                let weights = weights.unwrap_or_else(|| shared.unsqueeze(1).expand([-1, ids.size()[0]], false));
+                vectors.view([-1, sum.size()[0], self.config.dim]).copy_(&(z * weights.unsqueeze(2)).transpose(0, 1));
+                sum += weights.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
             }
-            joint
+            Joint { vectors, weights: sum / count as f64 }
         })
     }
 
+    /// Embeddings `[M, n, D]` of the entities `ids` `[n]`, given the graph encoder's output.
+    fn noiseless(&self, graph: &Tensor, ids: &Tensor) -> Tensor {
+        let rows = self.select(ids);
+        let x = self.modalities.iter().map(|modality| self.noiseless_of(*modality, &rows, graph, ids));
+        Tensor::stack(&x.collect::<Vec<_>>(), 0)
+    }
+
     /// Embeddings `[n, D]` of a modality that takes part.
-    fn noiseless(&self, modality: Modality, rows: &PerModality<Option<Rows>>, graph: &Tensor, ids: &Tensor) -> Tensor {
+    fn noiseless_of(
+        &self,
+        modality: Modality,
+        rows: &PerModality<Option<Rows>>,
+        graph: &Tensor,
+        ids: &Tensor,
+    ) -> Tensor {
         match &rows[modality] {
             Some(rows) => self.embed(modality, rows, None).map_or_else(|| self.zeros(ids.size()[0]), |(x, _)| x),
             None if self.is_ablated(modality) => self.zeros(ids.size()[0]),
@@ -251,15 +273,24 @@ impl Humea {
         self.fusion.kept()
     }
 
-    /// The fusion's weight of each modality; 0 for an absent one.
-    pub fn fusion_weights(&self) -> PerModality<f64> {
+    /// Weights `[M]` of the modalities that take part by modality; 0 for an absent one.
+    pub fn by_modality(&self, weights: &Tensor) -> PerModality<f64> {
         let mut all = PerModality::from_fn(|_| 0.0);
-        let weights = Vec::<f64>::try_from(self.weights().detach()).unwrap_or_default();
+        let weights = Vec::<f64>::try_from(weights).unwrap_or_default();
         for (modality, weight) in self.modalities.iter().zip(weights) {
             all[*modality] = weight;
         }
         all
     }
+}
+
+/// Joint embeddings of n entities.
+#[derive(Debug)]
+pub struct Joint {
+    /// `concat_m(w_m` · `x_m` / ‖`x_m`‖), `[n, M·D]`.
+    pub vectors: Tensor,
+    /// w, `[M]`: the fusion's weights of the modalities that take part, the mean over the entities where each has its own.
+    pub weights: Tensor,
 }
 
 /// Entities whose joint embeddings are computed together; a GPU would spend the time of fewer waiting.

@@ -12,5 +12,5 @@ pub mod propagation;
 pub mod published;
 mod sparse;
 
-pub use humea::{Humea, ModelConfig};
+pub use humea::{Humea, Joint, ModelConfig};
 pub use precision::Precision;

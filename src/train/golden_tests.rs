@@ -101,7 +101,7 @@ impl Recording {
             precision: Precision::Float32,
             graph: self.graph(),
             experts: self.experts(),
-            fusion: FusionConfig { query_dim: self.query_dim(), top_k, ties: Ties::AsPublished },
+            fusion: FusionConfig { query_dim: self.query_dim(), top_k, ties: Ties::AsPublished, per_entity: false },
             propagation: PropagationConfig { rounds: 0, own: 1.0 },
             ablated,
         };
@@ -116,7 +116,7 @@ impl Recording {
     fn compare_metrics(&self, run: &str, trainer: &Trainer) -> Result<(), String> {
         let links = self.links("test_links");
         let ids = [0, 1].map(|side: usize| links.iter().map(|link| i64::from(link[side])).collect::<Vec<_>>());
-        let [left, right] = ids.map(|ids| normalise(&trainer.model.joint(&Tensor::from_slice(&ids))));
+        let [left, right] = ids.map(|ids| normalise(&trainer.model.joint(&Tensor::from_slice(&ids)).vectors));
         let csls_k = self.runs.number(run, "--csls_k") as usize;
         let config = EvalConfig { csls: true, csls_k, ties: eval::Ties::Pessimistic };
         let ranks = Ranking::new(&left, &right, config).unwrap().ranks(None).unwrap();
@@ -335,7 +335,7 @@ impl<'a> Course<'a> {
     /// Compares the length of all joint embeddings after the last epoch.
     fn compare_joint(&mut self) -> Result<(), String> {
         self.train(usize::MAX);
-        let found = self.trainer.model.joint(&every_entity(&self.trainer)).norm().double_value(&[]);
+        let found = self.trainer.model.joint(&every_entity(&self.trainer)).vectors.norm().double_value(&[]);
         let recorded = self.recording.runs.get(self.run)["joint_norm"].as_f64().unwrap();
         if (found / recorded - 1.0).abs() < 0.01 { Ok(()) } else { Err(format!("joint norm {found}, not {recorded}")) }
     }
@@ -353,7 +353,7 @@ type Part = fn(&EpochLosses) -> f64;
 const PARTS: [(&str, Part); 2] = [("total", |loss| loss.total), ("estimator", |loss| loss.estimator)];
 
 fn links_of(trainer: &Trainer, list: &mut TrainingList, epoch: u64) -> Vec<[u32; 2]> {
-    list.at(epoch, |_| {}, || trainer.model.joint(&every_entity(trainer))).to_vec()
+    list.at(epoch, |_| {}, || trainer.model.joint(&every_entity(trainer)).vectors).to_vec()
 }
 
 fn every_entity(trainer: &Trainer) -> Tensor {
@@ -414,7 +414,7 @@ fn an_empty_bag_is_as_little_in_the_losses_as_in_the_joint() {
     }
     let run = recording.runs.base();
     let mut trainer = recording.trainer(run);
-    let joint = normalise(&trainer.model.joint(&every_entity(&trainer)));
+    let joint = normalise(&trainer.model.joint(&every_entity(&trainer)).vectors);
     let sides = [0, 1].map(|side: usize| {
         let ids: Vec<i64> = links.iter().map(|link| i64::from(link[side])).collect();
         joint.index_select(0, &Tensor::from_slice(&ids)).split(recording.runs.number(run, "--bsize") as i64, 0)

@@ -12,8 +12,8 @@ use crate::evidence::Evidence;
 use crate::inputs::links::Link;
 use crate::loss::similarity::lengths;
 use crate::modality::PerModality;
-use crate::model::Humea;
 use crate::model::features::ModelInputs;
+use crate::model::{Humea, Joint};
 use crate::noise::Randomness;
 use crate::pipeline::Config;
 use crate::transfer;
@@ -97,9 +97,9 @@ impl Learner {
     fn joint(&self, ids: &[u32]) -> (Tensor, PerModality<f64>) {
         let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let model = &self.trainer.model;
-        let mut vectors = model.joint(&transfer::slice(&ids, self.device));
+        let Joint { mut vectors, weights } = model.joint(&transfer::slice(&ids, self.device));
         vectors /= lengths(&vectors);
-        (vectors, model.fusion_weights())
+        (vectors, model.by_modality(&weights))
     }
 
     /// What the seeds show about attribute values.

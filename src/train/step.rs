@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
-use super::blocks::{self, Blocks, Sums};
+use super::blocks::{self, Blocks, Group, Sums, Weights};
 use super::draws::{Draw, Draws, What};
 use super::outputs::Outputs;
 use crate::bounds;
@@ -173,8 +173,9 @@ impl Trainer {
         // Nothing else is drawn in this epoch.
         self.draws.get_mut().look_ahead();
         let (z, lengths) = no_grad(|| normalised(&embedded));
-        let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &squared));
-        self.pull(embedded, [&z, &sums.z, &lengths], (&squared, &sums.squared), &gathered);
+        let weights = self.fusion_weights(squared, &gathered, &z, &lengths);
+        let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &weights));
+        self.pull(embedded, [&z, &sums.z, &lengths], (weights.learnt(), &sums.weights), &gathered);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
@@ -230,8 +231,8 @@ impl Trainer {
         self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
     }
 
-    /// Runs the layers behind the embeddings and behind the squared weights backwards, given normalised embeddings, their gradient and
-    /// the lengths they had, `[M, n, …]` each, and the squared weights with their gradient, `[M]` each.
+    /// Runs the layers behind the embeddings and behind the fusion's weights backwards, given normalised embeddings, their gradient and
+    /// the lengths they had, `[M, n, …]` each, and what is learnt of the weights with its gradient.
     ///
     /// On a CPU one modality after another: what the layers of one have kept is gone before the next one's work. Images, usually the
     /// widest, come last but one this way. A GPU is asked for all at once.
@@ -239,7 +240,7 @@ impl Trainer {
         &self,
         embedded: Vec<Embedded>,
         [z, of_z, lengths]: [&Tensor; 3],
-        squared: (&Tensor, &Tensor),
+        weights: (&Tensor, &Tensor),
         gathered: &Gathered,
     ) {
         let together = if z.device().is_cuda() { embedded.len() } else { 1 };
@@ -249,7 +250,7 @@ impl Trainer {
             let (first, count) = (group[0].0.1, group.len() as i64);
             let [z, of_z, lengths] = [z, of_z, lengths].map(|of| of.narrow(0, first, count));
             let of_x = no_grad(|| denormalised(&of_z, &z, &lengths)).unbind(0);
-            let last = all.is_empty().then_some(squared);
+            let last = all.is_empty().then_some(weights);
             pull_all(group.iter().map(|(_, (x, _))| x).zip(&of_x).chain(last));
             for ((modality, _), (_, products)) in group {
                 if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
@@ -259,25 +260,34 @@ impl Trainer {
         }
     }
 
-    /// The losses of every block and their gradients; the whole of them, weighted.
-    fn blocks(&self, links: &[[u32; 2]], gathered: &Gathered, z: &Tensor, squared: &Tensor) -> (Sums, Tensor) {
-        let weights = self.weights();
-        let factors = weights.each_ref().map(|weight| Some(weight.as_ref()?.factor()));
-        let (z, squared) = (z.detach(), squared.detach());
-        let sums = Sums::zero(&z);
+    /// How much each modality of the training list's entities counts, given the squares of the fusion's weights, `[M]`.
+    fn fusion_weights(&self, squared: Tensor, gathered: &Gathered, z: &Tensor, lengths: &Tensor) -> Weights {
         // What experts make of an empty bag is zero at first: it adds nothing to the length of the joint.
         let presence = &gathered.presence * z.any_dim(2, false);
-        let mut blocks = Blocks { loss: &self.config.loss, z, squared, presence: &presence, factors, sums };
-        let [left, right] = [0, 1].map(|side: usize| self.positions(links, side, gathered));
+        match self.model.own_weights(z, lengths) {
+            Some(own) => Weights::Own(own * presence),
+            None => Weights::Shared { squared, presence },
+        }
+    }
+
+    /// The losses of every block and their gradients; the whole of them, weighted.
+    fn blocks(&self, links: &[[u32; 2]], gathered: &Gathered, z: &Tensor, weights: &Weights) -> (Sums, Tensor) {
+        let uncertainties = self.uncertainties();
+        let factors = uncertainties.each_ref().map(|weight| Some(weight.as_ref()?.factor()));
+        let (z, sums) = (z.shallow_clone(), Sums::zero(z, weights));
+        let mut blocks = Blocks { loss: &self.config.loss, z, weights, factors, sums };
+        let groups = blocks::groups(links.len(), self.config.batch_size, self.device());
+        let places = groups.last().map_or(0, |Group { first, size: [count, size], .. }| first + count * size);
+        let [left, right] = [0, 1].map(|side: usize| self.positions(links, side, gathered, places));
         let count = links.len().div_ceil(self.config.batch_size) as f64;
-        for (first, [count, size]) in blocks::groups(links.len(), self.config.batch_size, self.device()) {
-            let row =
-                |side: &Tensor| side.narrow(0, first as i64, (count * size) as i64).view([count as i64, size as i64]);
-            blocks.add(&row(&left), &row(&right));
+        for Group { first, size, pairs } in groups {
+            let [count, size] = size.map(|of| of as i64);
+            let row = |side: &Tensor| side.narrow(0, first as i64, count * size).view([count, size]);
+            blocks.add(&row(&left), &row(&right), pairs as i64);
         }
         let sums = blocks.sums;
         let mut total = sums.joint.sum(Kind::Float);
-        for (weight, parts) in weights.iter().zip(&sums.parts) {
+        for (weight, parts) in uncertainties.iter().zip(&sums.parts) {
             if let Some(weight) = weight {
                 total += weight.total(parts, count);
             }
@@ -286,7 +296,7 @@ impl Trainer {
     }
 
     /// The learnt weighting of the contrastive losses and of the divergences; none if they are off.
-    fn weights(&self) -> [Option<Weighting<'_>>; 2] {
+    fn uncertainties(&self) -> [Option<Weighting<'_>>; 2] {
         let loss = &self.config.loss;
         let inner = if loss.doubled_distillation_weight { loss.lambda_distillation } else { 1.0 };
         let [contrastive, distillation] = self.model.uncertainties.each_ref();
@@ -304,10 +314,11 @@ impl Trainer {
         ]
     }
 
-    /// Rows of one side's entities among the gathered ones, for every link.
-    fn positions(&self, links: &[[u32; 2]], side: usize, gathered: &Gathered) -> Tensor {
-        let places: Vec<i64> = links.iter().map(|link| gathered.places[link[side] as usize]).collect();
-        transfer::slice(&places, self.device())
+    /// Rows of one side's entities among the gathered ones, for every link, and the first one for what `places` are left.
+    fn positions(&self, links: &[[u32; 2]], side: usize, gathered: &Gathered, places: usize) -> Tensor {
+        let mut rows: Vec<i64> = links.iter().map(|link| gathered.places[link[side] as usize]).collect();
+        rows.resize(places, 0);
+        transfer::slice(&rows, self.device())
     }
 
     /// The decoupling loss of every modality with experts, run backwards; the mean of the bounds.
@@ -405,9 +416,10 @@ impl Trainer {
 
 /// Embeddings of unit length, `[M, n, D]`, and the lengths they had, `[M, n, 1]`.
 fn normalised(embedded: &[Embedded]) -> (Tensor, Tensor) {
-    let lengths: Vec<Tensor> = embedded.iter().map(|(x, _)| lengths(x)).collect();
-    let z: Vec<Tensor> = embedded.iter().zip(&lengths).map(|((x, _), lengths)| x / lengths).collect();
-    (Tensor::stack(&z, 0), Tensor::stack(&lengths, 0))
+    let mut z = Tensor::stack(&embedded.iter().map(|(x, _)| x).collect::<Vec<_>>(), 0);
+    let lengths = lengths(&z);
+    z /= &lengths;
+    (z, lengths)
 }
 
 /// The weighting of the modalities' losses of one kind by learnt uncertainty: `outer · Σ_m (e^{−s_m}·inner·L_m + s_m)` for

@@ -6,9 +6,10 @@ use std::path::Path;
 use data_process::event::Silent;
 use data_process::store::{NewVectors, Provenance, Store, write};
 
-use super::{ENTITIES, LINKED, bits, config, run, store};
+use super::{ENTITIES, LINKED, bits, checkpoint, config, run, store};
 use crate::align::{Decoding, Wanted};
 use crate::model::parameters::ParametersError;
+use crate::report::Line;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::predict::{Wish, predict};
 use crate::train::protocol::Protocol;
@@ -55,6 +56,34 @@ fn large_products_in_bfloat16_learn_as_well() {
     assert!(summary.last.test.hits_at_1() > 0.6, "{summary:?}");
     let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
     assert_eq!(again.last.test, summary.last.test);
+}
+
+#[test]
+fn entities_learn_fusion_weights_of_their_own() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path(), false);
+    let trained = |name: &str, sets: &[&str]| {
+        let folder = place.path().join(name);
+        let (_, summary) = run(&config(&store, 40, sets), &folder, Existing::Refuse).unwrap();
+        (summary.last.test.hits_at_1(), crate::report::read(&folder.join("metrics.jsonl")).unwrap(), folder)
+    };
+    let soft = "model.fusion.top_k=0";
+    let (_, shared, _) = trained("shared", &[soft]);
+    let (hits, own, folder) = trained("own", &[soft, "model.fusion.per_entity=true"]);
+    assert!(hits > 0.6, "{hits}");
+    // Nobody has weights of their own yet.
+    let joint = |lines: &[Line]| {
+        lines.iter().find_map(|line| match line {
+            Line::Epoch { loss, .. } => loss.get("joint").copied(),
+            Line::Evaluation { .. } => None,
+        })
+    };
+    let (shared, own) = (joint(&shared).unwrap(), joint(&own).unwrap());
+    assert!((shared / own - 1.0).abs() < 1e-5, "{shared}, {own}");
+    for part in ["vectors", "lengths"] {
+        let learnt = &checkpoint(&folder, "last").tensors[&format!("model/fusion.gate.{part}")];
+        assert!(learnt.abs().max().double_value(&[]) > 1e-3, "{part}");
+    }
 }
 
 #[test]
