@@ -234,7 +234,9 @@ impl RunFolder {
     /// If its configuration, a file it is made from, or its store is another one.
     pub fn same_run(&self, config: &Config, identity: &Identity) -> Result<(), TrainError> {
         let before = self.identity()?;
-        if before.config_hash != config.hash() || before.seed != config.run.seed {
+        // Read again, a configuration has keys that have come since, and hashes as if it had always had them.
+        let same = before.config_hash == config.hash() || self.config()?.hash() == config.hash();
+        if !same || before.seed != config.run.seed {
             return Err(TrainError::OtherConfiguration { folder: self.path.clone() });
         }
         if let Some(key) = before.other_file(&identity.files) {
@@ -358,6 +360,12 @@ mod tests {
         begun.same_run(&config, &identity).unwrap();
         let mut other = config.clone();
         other.train.epochs += 1;
+        assert!(matches!(begun.same_run(&other, &identity), Err(TrainError::OtherConfiguration { .. })));
+        let older = std::fs::read_to_string(folder.config_file()).unwrap().replace("per_entity = false\n", "");
+        std::fs::write(folder.config_file(), older).unwrap();
+        let hashed = Identity { config_hash: "01234567".to_owned(), ..identity.clone() };
+        std::fs::write(path.join("run.json"), serde_json::to_string(&hashed).unwrap()).unwrap();
+        begun.same_run(&config, &identity).unwrap();
         assert!(matches!(begun.same_run(&other, &identity), Err(TrainError::OtherConfiguration { .. })));
         let moved = Identity { fingerprint: "g".to_owned(), ..identity.clone() };
         assert!(matches!(begun.same_run(&config, &moved), Err(TrainError::OtherStore { .. })));
