@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws docs/architecture.svg from the rooms the code really has: `python3 scripts/architecture.py`, `--check` compares.
 
-The rooms and the words in them are read from the two `lib.rs` and from each module's own first sentence; only where a
+Fails where rooms use each other in a circle. The rooms and the words in them are read from the two `lib.rs` and from each module's own first sentence; only where a
 room stands is said here. A room without a place, and a place without a room, are errors.
 """
 
@@ -12,7 +12,7 @@ import sys
 import textwrap
 from html import escape
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DRAWING = CHECKOUT / "docs/architecture.svg"
@@ -56,6 +56,38 @@ def misplaced(present: Dict[str, str]) -> List[str]:
     """Complaints about rooms that are not drawn; rooms drawn ahead of being built are left out silently."""
     placed = {room for _heading, row in ROWS for room in row}
     return [f"{room} has no place in ROWS of scripts/architecture.py" for room in present if room not in placed]
+
+
+# The configuration of a run has the section of training, and training is given a whole one.
+KNOWN_CIRCLES = [{"pipeline", "train"}]
+
+
+def uses() -> Dict[str, Set[str]]:
+    """For each room of humea those that its code, tests apart, names."""
+    found: Dict[str, Set[str]] = {}
+    folder = CRATES["humea"]
+    for file in folder.rglob("*.rs"):
+        room, *rest = file.relative_to(folder).with_suffix("").parts
+        if any("tests" in part for part in rest):
+            continue
+        code = re.split(r"#\[cfg\(test\)\]\nmod tests \{", file.read_text())[0]
+        code = re.sub(r"//.*", "", code)
+        named = set(re.findall(r"\bcrate::(\w+)", code))
+        for several in re.findall(r"\bcrate::\{(.*?)\};", code, re.DOTALL):
+            named |= set(re.findall(r"(?:^|,)\s*(\w+)", several))
+        found.setdefault(room, set()).update(named - {room})
+    return found
+
+
+def circles(uses: Dict[str, Set[str]]) -> List[str]:
+    """Complaints about rooms that use each other, directly or by way of others."""
+    reach = {room: set(named) for room, named in uses.items()}
+    for _step in reach:
+        for named in reach.values():
+            named.update(*(reach.get(other, set()) for other in list(named)))
+    together = {frozenset(other for other in named if room in reach.get(other, set()))
+                for room, named in reach.items() if room in named}
+    return [f"{', '.join(sorted(rooms))} use each other" for rooms in together if set(rooms) not in KNOWN_CIRCLES]
 
 
 def draw(present: Dict[str, str]) -> str:
@@ -113,7 +145,7 @@ def drawn(picture: str) -> List[str]:
 def main() -> int:
     """Draws, or with --check tells which rooms the drawing lacks."""
     present = rooms()
-    complaints = misplaced(present)
+    complaints = misplaced(present) + circles(uses())
     if sys.argv[1:] == ["--check"]:
         names = drawn(DRAWING.read_text())
         complaints += [f"{room} is not in {DRAWING.name}: run python3 scripts/architecture.py"

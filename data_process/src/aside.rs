@@ -43,6 +43,24 @@ pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_folder(folder(path))
 }
 
+/// Gives a file new contents, whole or not at all.
+///
+/// # Errors
+/// If the disk refuses; the old file, if any, is then untouched.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, |temporary| fs::write(temporary, bytes))
+}
+
+/// The same for what is written piece by piece: `write` is given the temporary name.
+///
+/// # Errors
+/// If `write` fails or the disk refuses; the old file, if any, is then untouched.
+pub fn replace_with(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let file = beside(path)?;
+    write(file.path())?;
+    publish(file, path)
+}
+
 /// A new folder under a temporary name; removed when dropped, and by the next one of this name if the process is killed.
 #[derive(Debug)]
 pub struct Folder {
@@ -131,6 +149,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("figures.json");
+        replace(&path, b"old").unwrap();
+        let half = |temporary: &Path| fs::write(temporary, "ne").and(Err(io::Error::other("full")));
+        assert_eq!(replace_with(&path, half).unwrap_err().to_string(), "full");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_result_has_the_rights_of_any_new_file() {

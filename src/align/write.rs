@@ -157,12 +157,12 @@ fn iri(uri: &str, graph: &str) -> String {
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError::File { path: path.to_owned(), source };
-    let file = data_process::aside::beside(path).map_err(failed)?;
-    let mut buffer = std::io::BufWriter::new(file.as_file());
-    fill(&mut buffer).and_then(|()| buffer.flush()).map_err(failed)?;
-    drop(buffer);
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let write = |temporary: &Path| {
+        let mut buffer = std::io::BufWriter::new(std::fs::File::create(temporary)?);
+        fill(&mut buffer)?;
+        buffer.flush()
+    };
+    data_process::aside::replace_with(path, write).map_err(failed)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::exit::Failure;
 use crate::progress::Bars;
-use crate::report::text;
 use crate::train::run::Reopened;
 
 /// Rank the test links with a run's saved model
@@ -31,9 +30,9 @@ pub struct Args {
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let summary = Reopened::open(&args.run, args.store.as_deref())?.evaluate(bars)?;
     if args.json {
-        println!("{}", text::json(&summary));
+        println!("{}", summary.json());
     } else {
-        print!("{}", text::summary(&summary));
+        print!("{summary}");
     }
     Ok(())
 }

@@ -62,13 +62,13 @@ fn texts(pair: &GraphPair, template: Template, count: usize, json: bool) {
 #[cfg(feature = "torch")]
 #[expect(clippy::print_stdout, reason = "what the run holds is the subcommand's result")]
 fn show_run(path: &std::path::Path, json: bool) -> Result<(), Failure> {
-    use crate::{report::folder, train::run_folder::RunFolder};
+    use crate::train::{described, run_folder::RunFolder};
 
     let run = RunFolder::open(path)?;
     if json {
-        println!("{:#}", folder::json(&run)?);
+        println!("{:#}", described::json(&run)?);
     } else {
-        print!("{}", folder::describe(&run)?);
+        print!("{}", described::describe(&run)?);
     }
     Ok(())
 }

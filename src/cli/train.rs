@@ -7,7 +7,6 @@ use toml::Value;
 use super::exit::Failure;
 use crate::pipeline::{Flag, Layers};
 use crate::progress::Bars;
-use crate::report::text;
 use crate::train::run::{self, Reopened};
 use crate::train::run_folder::{Existing, RunFolder};
 
@@ -115,6 +114,6 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     }
     let store = begun.as_ref().map(|begun| begun.store.path());
     let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, store, bars)?;
-    println!("{}run: {}", text::summary(&summary), folder.path().display());
+    println!("{summary}run: {}", folder.path().display());
     Ok(())
 }

@@ -69,6 +69,39 @@ enum Logits {
     Query { query: Tensor, weight: Tensor, bias: Tensor },
 }
 
+impl Logits {
+    fn new(
+        query_dim: i64,
+        combinations: i64,
+        parameters: &mut Parameters,
+        stream: &mut rand_chacha::ChaCha8Rng,
+        device: Device,
+    ) -> Self {
+        if query_dim == 0 {
+            let zeros = Tensor::zeros([combinations], (Kind::Float, device));
+            return Self::Direct(parameters.add("fusion.weight".to_owned(), &zeros, device));
+        }
+        // The projection starts as PyTorch's Linear does: U(±1/√fan_in) for weight and bias.
+        let bound = 1.0 / (query_dim as f32).sqrt();
+        let query = noise::normal(stream, &[query_dim], 1.0);
+        let weight = noise::uniform(stream, &[combinations, query_dim], bound);
+        let bias = noise::uniform(stream, &[combinations], bound);
+        Self::Query {
+            query: parameters.add("fusion.query".to_owned(), &query, device),
+            weight: parameters.add("fusion.projection.weight".to_owned(), &weight, device),
+            bias: parameters.add("fusion.projection.bias".to_owned(), &bias, device),
+        }
+    }
+
+    /// Those of all entities, `[C]`.
+    fn shared(&self) -> Tensor {
+        match self {
+            Self::Direct(weight) => weight.shallow_clone(),
+            Self::Query { query, weight, bias } => weight.mv(query) + bias,
+        }
+    }
+}
+
 /// What an entity adds to the logits of all, linear in its unit vectors and in the logarithms of the lengths they had: 0 at the start.
 #[derive(Debug)]
 struct Gate {
@@ -111,21 +144,7 @@ impl Fusion {
         let members = members(*present);
         let combinations = (members.len() / Modality::ALL.len()) as i64;
         let members = transfer::slice(&members, device).view([combinations, -1]).tr().contiguous();
-        let zeros = Tensor::zeros([combinations], (Kind::Float, device));
-        let logits = if config.query_dim == 0 {
-            Logits::Direct(parameters.add("fusion.weight".to_owned(), &zeros, device))
-        } else {
-            // The projection starts as PyTorch's Linear does: U(±1/√fan_in) for weight and bias.
-            let bound = 1.0 / (config.query_dim as f32).sqrt();
-            let query = noise::normal(stream, &[config.query_dim], 1.0);
-            let weight = noise::uniform(stream, &[combinations, config.query_dim], bound);
-            let bias = noise::uniform(stream, &[combinations], bound);
-            Logits::Query {
-                query: parameters.add("fusion.query".to_owned(), &query, device),
-                weight: parameters.add("fusion.projection.weight".to_owned(), &weight, device),
-                bias: parameters.add("fusion.projection.bias".to_owned(), &bias, device),
-            }
-        };
+        let logits = Logits::new(config.query_dim, combinations, parameters, stream, device);
         let modalities = present.iter().filter(|(_, present)| **present).count() as i64;
         let gate = config.per_entity.then(|| Gate::new([modalities, dim, combinations], parameters, device));
         let (top_k, ties, foreseen) = (config.top_k, config.ties, RefCell::new(None));
@@ -140,7 +159,7 @@ impl Fusion {
     /// Each entity's own weights `[6, n]`, if it has any, for unit vectors `z` `[M, n, D]` of the modalities that are there and the
     /// `lengths` `[M, n, 1]` they had. The gate reads embeddings, and gives them no gradient.
     pub fn own_weights(&self, z: &Tensor, lengths: &Tensor) -> Option<Tensor> {
-        let logits = self.gate.as_ref()?.logits(z, lengths) + self.all_logits();
+        let logits = self.gate.as_ref()?.logits(z, lengths) + self.logits.shared();
         let shares = logits.softmax(1, Kind::Float);
         let shares = if self.drops() { only(&shares, &largest(&shares, self.top_k)) } else { shares };
         Some(self.members.mm(&shares.tr()))
@@ -170,14 +189,7 @@ impl Fusion {
 
     /// Shares of the combinations before any is dropped, `[C]`.
     fn all_shares(&self) -> Tensor {
-        self.all_logits().softmax(0, Kind::Float)
-    }
-
-    fn all_logits(&self) -> Tensor {
-        match &self.logits {
-            Logits::Direct(weight) => weight.shallow_clone(),
-            Logits::Query { query, weight, bias } => weight.mv(query) + bias,
-        }
+        self.logits.shared().softmax(0, Kind::Float)
     }
 
     /// Shares of the combinations, 0 for those that are not kept, `[C]`.

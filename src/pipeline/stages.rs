@@ -8,8 +8,8 @@ use data_process::store::Store;
 
 use super::Config;
 use crate::modality::Modality;
-use crate::train::run::Summary;
 use crate::train::run_folder::RunFolder;
+use crate::train::summary::Summary;
 
 /// One command of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use data_process::aside;
 use data_process::event::{Event, Observer, Unit};
 use data_process::fault::{Fault, Kind};
 use data_process::tables::TableError;
@@ -17,7 +18,6 @@ use super::stages::{self, Stage};
 use super::{Config, ConfigError, Gpu, GpuError, Gpus, Layers};
 use crate::interrupt;
 use crate::report::{Row, Table};
-use crate::train::run_folder::replace_file;
 
 /// What can stop a sweep.
 #[derive(Debug, thiserror::Error)]
@@ -256,7 +256,7 @@ pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Resu
             .config
             .to_toml()
             .map_err(|error| SweepError::Write { path: path.clone(), message: error.to_string() })?;
-        replace_file(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
+        aside::replace(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
     }
     for (number, stage) in plan.preparation.iter().enumerate() {
         prepare(stage, &logs.join(format!("{}-{}.log", stage.name, number + 1)), observer)?;
@@ -371,9 +371,9 @@ fn row(variant: &Variant) -> Row {
 
 fn write_table(table: &Table, out: &Path) -> Result<(), SweepError> {
     let (markdown, csv) = (out.join("table.md"), out.join("table.csv"));
-    replace_file(&markdown, table.markdown().as_bytes()).map_err(|error| unwritable(&markdown, &error))?;
+    aside::replace(&markdown, table.markdown().as_bytes()).map_err(|error| unwritable(&markdown, &error))?;
     let rows = table.csv().map_err(|error| SweepError::Write { path: csv.clone(), message: error.to_string() })?;
-    replace_file(&csv, &rows).map_err(|error| unwritable(&csv, &error))?;
+    aside::replace(&csv, &rows).map_err(|error| unwritable(&csv, &error))?;
     Ok(table.parquet(&out.join("table.parquet"))?)
 }
 

@@ -5,11 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use data_process::aside;
 use data_process::fault::{Fault, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::Directions;
-use crate::train::run_folder::replace_file;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl MetricsLog {
         if path.exists() {
             let kept: Vec<u8> = read(path)?.iter().filter(|line| line.epoch() <= epochs).flat_map(bytes).collect();
             // In one step: a kill in between would lose every epoch before.
-            replace_file(path, &kept).map_err(failed("write"))?;
+            aside::replace(path, &kept).map_err(failed("write"))?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed("write"))?;
         Ok(Self { path: path.to_owned(), file })

@@ -1,12 +1,10 @@
 //! A run folder for people and for other tools: `metrics.jsonl`, TensorBoard events, `report.html`, tables.
 
-pub mod folder;
 mod html;
 mod metrics;
 mod svg;
 mod table;
 mod tensorboard;
-pub mod text;
 
 pub use html::{Page, render};
 pub use metrics::{Line, MetricsError, MetricsLog, read};

@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use data_process::aside;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::run_folder::replace_file_with;
 use crate::eval::Figures;
 use crate::inputs::links::Link;
 
@@ -77,7 +77,7 @@ impl Checkpoint {
             let entry = Entry::of(tensor).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
             entries.push((name, entry));
         }
-        replace_file_with(path, |temporary| {
+        aside::replace_with(path, |temporary| {
             safetensors::serialize_to_file(entries, Some(metadata.into()), temporary).map_err(|error| match error {
                 SafeTensorError::IoError(error) => error,
                 error => io::Error::other(error),

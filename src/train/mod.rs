@@ -11,6 +11,7 @@ pub mod adamw;
 mod blocks;
 pub mod checkpoint;
 pub mod curriculum;
+pub mod described;
 mod draws;
 mod error;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub mod run;
 pub mod run_folder;
 mod session;
 pub mod step;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 mod underway;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use data_process::event::{Event, Observer};
 use data_process::store::{Store, Structure};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use super::TrainError;
@@ -13,63 +12,14 @@ use super::learner::Learner;
 use super::protocol::Protocol;
 use super::run_folder::{self, Existing, Identity, RunFolder, now};
 use super::session::Session;
+use super::summary::{Summary, Tested};
 use crate::device::{self, DeviceError};
-use crate::eval::Directions;
 use crate::evidence::Evidence;
 use crate::inputs::{self, Links, links};
 use crate::model::Precision;
 use crate::model::features::ModelInputs;
 use crate::pipeline::Config;
 use crate::report::{self, Page};
-
-/// What a run reached; `result.json`. `humea evaluate` writes it for a run that is not finished, too.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Summary {
-    /// The run's name.
-    pub name: String,
-    /// How the epoch was chosen.
-    pub protocol: Protocol,
-    /// The checkpoint that counts under that protocol: `best` or `last`.
-    pub counts: String,
-    /// Epochs of the best checkpoint, and its figures on the test links.
-    pub best: Tested,
-    /// The same of the last.
-    pub last: Tested,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// Fingerprint of the store.
-    pub fingerprint: String,
-}
-
-/// One checkpoint on the test links.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Tested {
-    /// Epochs done.
-    pub epochs: usize,
-    /// Figures on the test links.
-    pub test: Directions,
-    /// Those of the vectors alone, where evidence was added to them.
-    #[serde(default)]
-    pub vectors_alone: Option<Directions>,
-}
-
-impl Summary {
-    /// Whether the run of that configuration was finished, or only evaluated on the way.
-    pub fn finishes(&self, config: &Config) -> bool {
-        self.last.epochs == config.train.epochs
-    }
-
-    /// The checkpoints as a report shows them: name, whether its figures count, figures.
-    pub fn rows(&self) -> [(&'static str, bool, Tested); 2] {
-        let best = (self.protocol.best(), self.counts == "best", self.best);
-        [best, ("last", self.counts == "last", self.last)]
-    }
-
-    /// The figures that count.
-    pub fn result(&self) -> Tested {
-        if self.counts == "best" { self.best } else { self.last }
-    }
-}
 
 /// Trains a run, or goes on with it, to its end; then ranks the test links and writes the report. The store is where the
 /// configuration says, or `elsewhere`.

@@ -211,7 +211,7 @@ impl RunFolder {
     /// If it cannot be written.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
         let path = self.path.join(name);
-        replace_file(&path, bytes).map_err(|error| self.unwritable(&path, &error.to_string()))
+        aside::replace(&path, bytes).map_err(|error| self.unwritable(&path, &error.to_string()))
     }
 
     /// The newest checkpoint there is, for messages.
@@ -300,25 +300,6 @@ fn create_folder(path: &Path) -> Result<(), TrainError> {
         message: error.to_string(),
         checkpoint: Checkpointed(None),
     })
-}
-
-/// Writes a file under a temporary name beside it, flushes it to the disk, then renames it.
-///
-/// # Errors
-/// If the disk refuses; the old file, if any, is then untouched.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    replace_file_with(path, |temporary| std::fs::write(temporary, bytes))
-}
-
-/// The same for what is written piece by piece: `write` is given the temporary name.
-///
-/// # Errors
-/// If `write` fails or the disk refuses; the old file, if any, is then untouched.
-pub fn replace_file_with(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    let temporary = aside::beside(path)?.into_temp_path();
-    write(&temporary)?;
-    std::fs::File::open(&temporary)?.sync_all()?;
-    Ok(temporary.persist(path)?)
 }
 
 #[cfg(test)]

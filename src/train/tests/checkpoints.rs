@@ -22,7 +22,7 @@ fn a_run_that_was_evaluated_on_the_way_is_not_finished() {
     let config = config(&store, 10, &["train.keep_checkpoints=true"]);
     run(&config, &folder, Existing::Refuse).unwrap();
     assert!(stages::finished(&config, &folder).is_some());
-    let described = || crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    let described = || crate::train::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
     assert!(!described().contains("not finished"));
     // What a kill after epoch 5 leaves, evaluated.
     let checkpoints = folder.join("checkpoints");

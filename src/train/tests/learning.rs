@@ -31,7 +31,7 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     }
     let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
     assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
-    let shown = crate::report::folder::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    let shown = crate::train::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
     assert!(shown.contains("40 of 40 epochs") && shown.contains("best.safetensors"), "{shown}");
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
     for words in [&shown, &report] {
@@ -44,7 +44,7 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     let unlinked = predict(&folder, None, &place.path().join("u.csv"), Wish::default(), &Silent).unwrap();
     assert!(unlinked > 5 && unlinked <= (ENTITIES - LINKED) as usize, "{unlinked}");
     std::fs::write(folder.join("result.json"), "{").unwrap();
-    let damaged = crate::report::folder::describe(&RunFolder::open(&folder).unwrap());
+    let damaged = crate::train::described::describe(&RunFolder::open(&folder).unwrap());
     assert!(matches!(damaged, Err(TrainError::Damaged { .. })), "{damaged:?}");
 }
 

@@ -16,8 +16,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::TrainError;
 use super::checkpoint::Checkpoint;
-use super::run::{Summary, train};
+use super::run::train;
 use super::run_folder::{Existing, RunFolder};
+use super::summary::Summary;
 use crate::pipeline::{Config, Layers};
 
 /// Entities of each graph; the last ones have no link.

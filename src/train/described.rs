@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
-use super::{Line, MetricsError, read, text};
-use crate::train::TrainError;
-use crate::train::run::Summary;
-use crate::train::run_folder::RunFolder;
+use super::TrainError;
+use super::run_folder::RunFolder;
+use super::summary::Summary;
+use crate::report::{Line, MetricsError, read};
 
 /// A run folder as text.
 ///
@@ -23,7 +23,9 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
     let _ = writeln!(words, "{} of {} epochs", epochs(folder)?, folder.config()?.train.epochs);
     let _ = writeln!(words, "checkpoints: {}", checkpoints(folder)?.join(", "));
     match result(folder)? {
-        Some(summary) => words.push_str(&text::summary(&summary)),
+        Some(summary) => {
+            let _ = write!(words, "{summary}");
+        }
         None => words.push_str("not finished: humea train --resume --run-dir goes on with it\n"),
     }
     Ok(words)
