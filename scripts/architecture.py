@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Draws docs/architecture.svg from the rooms the code really has: `python3 scripts/architecture.py`, `--check` compares.
 
-Fails where rooms use each other in a circle. The rooms and the words in them are read from the two `lib.rs` and from each module's own first sentence; only where a
-room stands is said here. A room without a place, and a place without a room, are errors.
+The rooms and the words in them are read from the two `lib.rs` and from each module's own first sentence; only where a
+room stands is said here. A room without a place, a place without a room, and rooms that use each other in a circle are
+errors.
 """
 
 from __future__ import annotations

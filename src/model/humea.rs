@@ -236,12 +236,14 @@ impl Humea {
                 let x = self.noiseless(&graph, ids);
                 let lengths = lengths(&x);
                 let z = x / &lengths;
-                let weights = self.own_weights(&z, &lengths);
-                let weights = weights.unwrap_or_else(|| shared.unsqueeze(1).expand([-1, ids.size()[0]], false));
-                vectors.view([-1, sum.size()[0], self.config.dim]).copy_(&(z * weights.unsqueeze(2)).transpose(0, 1));
-                sum += weights.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+                let weights = self.own_weights(&z, &lengths).inspect(|own| {
+                    sum += own.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+                });
+                let weights = weights.unwrap_or_else(|| shared.unsqueeze(1)).unsqueeze(2);
+                vectors.view([-1, shared.size()[0], self.config.dim]).copy_(&(z * weights).transpose(0, 1));
             }
-            Joint { vectors, weights: sum / count as f64 }
+            let weights = if self.config.fusion.per_entity { sum / count.max(1) as f64 } else { shared };
+            Joint { vectors, weights }
         })
     }
 
