@@ -26,8 +26,8 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("store (Parquet)", ["data_process::store", "data_process::schema", "data_process::tables", "humea::plm", "humea::vision"]),
     ("store → tensors", ["humea::inputs", "humea::modality", "humea::device", "humea::transfer"]),
     ("tensors → model", ["humea::model", "humea::product", "humea::gradient", "humea::loss", "humea::noise", "humea::train"]),
-    ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::report"]),
-    ("what holds it together", ["humea::cli", "humea::pipeline", "humea::progress", "humea::interrupt", "humea::refusal",
+    ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::run", "humea::report"]),
+    ("what holds it together", ["humea::cli", "humea::config", "humea::pipeline", "humea::progress", "humea::interrupt", "humea::refusal",
                                 "data_process::event", "data_process::fault", "data_process::digest",
                                 "data_process::aside"]),
 ]
@@ -59,10 +59,6 @@ def misplaced(present: Dict[str, str]) -> List[str]:
     return [f"{room} has no place in ROWS of scripts/architecture.py" for room in present if room not in placed]
 
 
-# The configuration of a run has the section of training, and training is given a whole one.
-KNOWN_CIRCLES = [{"pipeline", "train"}]
-
-
 def uses() -> Dict[str, Set[str]]:
     """For each room of humea those that its code, tests apart, names."""
     found: Dict[str, Set[str]] = {}
@@ -88,7 +84,7 @@ def circles(uses: Dict[str, Set[str]]) -> List[str]:
             named.update(*(reach.get(other, set()) for other in list(named)))
     together = {frozenset(other for other in named if room in reach.get(other, set()))
                 for room, named in reach.items() if room in named}
-    return [f"{', '.join(sorted(rooms))} use each other" for rooms in together if set(rooms) not in KNOWN_CIRCLES]
+    return [f"{', '.join(sorted(rooms))} use each other" for rooms in together]
 
 
 def draw(present: Dict[str, str]) -> str:

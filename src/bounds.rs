@@ -1,5 +1,5 @@
 //! What a number of the configuration may be: each is named in `#[serde(deserialize_with = "…")]` beside its key. Which key it
-//! was, and which file or flag gave it, is added where the whole configuration is read ([`crate::pipeline::Layers`]).
+//! was, and which file or flag gave it, is added where the whole configuration is read ([`crate::config::Layers`]).
 
 use std::fmt::Display;
 

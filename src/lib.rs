@@ -1,7 +1,7 @@
 //! `humea`: multi-modal entity alignment, from raw knowledge graphs to aligned pairs.
 //!
 //! ```text
-//!  raw files ─► data_process ─► store ─► inputs ─► model, loss ─► train ─► eval, align ─► report
+//!  raw files ─► data_process ─► store ─► inputs ─► model, loss ─► train ─► eval, align ─► run, report
 //!                                 ▲
 //!                   plm, vision ──┘   (texts and images become vector columns of the store)
 //! ```
@@ -21,6 +21,8 @@ pub mod refusal;
 pub mod align;
 #[cfg(feature = "torch")]
 mod bounds;
+#[cfg(feature = "torch")]
+pub mod config;
 #[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
@@ -45,6 +47,8 @@ pub mod plm;
 pub mod product;
 #[cfg(feature = "torch")]
 pub mod report;
+#[cfg(feature = "torch")]
+pub mod run;
 #[cfg(feature = "torch")]
 pub mod train;
 #[cfg(feature = "torch")]

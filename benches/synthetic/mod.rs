@@ -2,11 +2,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each bench compiles this file for itself and uses a part of it")]
 #![allow(clippy::expect_used, reason = "a bench stops at the first surprise")]
 
+use humea::config::{Config, Layers};
 use humea::modality::{Modality, PerModality};
 use humea::model::features::{Adjacency, BagFeatures, DenseFeatures, Features, ModelInputs};
 use humea::model::{Humea, ModelConfig};
 use humea::noise::Randomness;
-use humea::pipeline::{Config, Layers};
 use tch::{Device, Kind, Tensor};
 
 /// D.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::exit::Failure;
 use crate::align::{Decoding, Wanted};
 use crate::progress::Bars;
-use crate::train::predict;
+use crate::run::predict;
 
 /// Predict the links of entities without one
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::exit::Failure;
 use crate::progress::Bars;
-use crate::train::run::Reopened;
+use crate::run::finished::Reopened;
 
 /// Rank the test links with a run's saved model
 #[derive(Debug, clap::Args)]

@@ -62,7 +62,7 @@ fn texts(pair: &GraphPair, template: Template, count: usize, json: bool) {
 #[cfg(feature = "torch")]
 #[expect(clippy::print_stdout, reason = "what the run holds is the subcommand's result")]
 fn show_run(path: &std::path::Path, json: bool) -> Result<(), Failure> {
-    use crate::train::{described, run_folder::RunFolder};
+    use crate::run::{described, folder::RunFolder};
 
     let run = RunFolder::open(path)?;
     if json {

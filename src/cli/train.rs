@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use toml::Value;
 
 use super::exit::Failure;
-use crate::pipeline::{Flag, Layers};
+use crate::config::{Flag, Layers};
 use crate::progress::Bars;
-use crate::train::run::{self, Reopened};
-use crate::train::run_folder::{Existing, RunFolder};
+use crate::run::finished::Reopened;
+use crate::run::folder::{Existing, RunFolder};
+use crate::run::training;
 
 /// Train HUMEA on a store
 #[derive(Debug, clap::Args)]
@@ -113,7 +114,7 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         RunFolder::open(dir)?;
     }
     let store = begun.as_ref().map(|begun| begun.store.path());
-    let (folder, summary) = run::train(&config, args.run_dir.as_deref(), existing, store, bars)?;
+    let (folder, summary) = training::train(&config, args.run_dir.as_deref(), existing, store, bars)?;
     println!("{summary}run: {}", folder.path().display());
     Ok(())
 }

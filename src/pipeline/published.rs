@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Layers, sweep};
+use super::sweep;
+use crate::config::Layers;
 
 fn files() -> Vec<PathBuf> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines"));

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use data_process::store::Store;
 
-use super::Config;
+use crate::config::Config;
 use crate::modality::Modality;
-use crate::train::run_folder::RunFolder;
-use crate::train::summary::Summary;
+use crate::run::finished;
 
 /// One command of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,18 +63,8 @@ fn embedded(store: &Path, plm: &str) -> bool {
 pub fn training(config: &Config, config_file: &Path, folder: &Path) -> Stage {
     let mut arguments = vec!["train".to_owned(), "--config".to_owned(), config_file.display().to_string()];
     arguments.extend(["--run-dir".to_owned(), folder.display().to_string(), "--resume".to_owned()]);
-    let skip = finished(config, folder).map(|_| format!("{} is finished", folder.display()));
+    let skip = finished::summary(config, folder).map(|_| format!("{} is finished", folder.display()));
     Stage { name: "train", arguments, skip }
-}
-
-/// What the folder's run reached, if it is the finished run of this configuration on these very files.
-pub fn finished(config: &Config, folder: &Path) -> Option<Summary> {
-    let run = RunFolder::open(folder).ok()?;
-    let summary: Summary = run.read_json("result.json").ok()?;
-    let same = run.config().is_ok_and(|ran| ran.hash() == config.hash()) && summary.finishes(config);
-    let same = same && run.identity().is_ok_and(|begun| begun.other_file(&config.files()).is_none());
-    let fingerprint = Store::open(&config.data.store).and_then(|store| store.fingerprint()).ok()?;
-    (same && fingerprint == summary.fingerprint).then_some(summary)
 }
 
 /// The folder of a configuration's run among others.
@@ -86,7 +75,7 @@ pub fn folder(config: &Config, out: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Layers;
+    use crate::config::Layers;
 
     #[test]
     fn a_store_that_is_not_there_is_made_and_embedded_first() {

@@ -15,9 +15,11 @@ use data_process::fault::{Fault, Kind};
 use data_process::tables::TableError;
 
 use super::stages::{self, Stage};
-use super::{Config, ConfigError, Gpu, GpuError, Gpus, Layers};
+use super::{Gpu, GpuError, Gpus};
+use crate::config::{Config, ConfigError, Layers};
 use crate::interrupt;
 use crate::report::{Row, Table};
+use crate::run::finished;
 
 /// What can stop a sweep.
 #[derive(Debug, thiserror::Error)]
@@ -361,7 +363,7 @@ fn row(variant: &Variant) -> Row {
         seconds: f64::NAN,
         folder: folder.display().to_string(),
     };
-    if let Some(summary) = stages::finished(config, folder) {
+    if let Some(summary) = finished::summary(config, folder) {
         let figures = summary.result().test.mean();
         (row.hits_at_1, row.hits_at_10, row.mrr) = (figures.hits_at_1, figures.hits_at_10, figures.mrr);
         (row.state, row.seconds) = ("finished".to_owned(), summary.seconds);

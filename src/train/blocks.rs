@@ -167,8 +167,8 @@ fn spans(z: &Tensor) -> impl Iterator<Item = (i64, i64)> + use<> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+    use crate::config::Layers;
     use crate::loss::similarity::normalise;
-    use crate::pipeline::Layers;
 
     fn numbers(shape: &[i64], factor: f64) -> Tensor {
         (Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)) * factor).sin().view(shape)

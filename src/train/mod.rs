@@ -1,35 +1,21 @@
-//! Training: one sitting from the first epoch to the last, with checkpoints, evaluations and pseudo-labels on the way.
+//! Training: one epoch of the model over a list of links, and which links are in that list.
 //!
 //! ```text
-//!  RunFolder ◄── config, versions, seed, fingerprint (before the first epoch)
-//!     ▲
-//!     ├─ metrics.jsonl, TensorBoard ◄─┐
-//!     └─ checkpoints ◄──── Session ───┴─ each epoch: links (curriculum, pseudo-labels) → step → evaluate
+//!  links ─► curriculum ─► step: embeddings ─► blocks (losses, gradients) ─► layers backwards ─► AdamW
+//!    ▲                      ▲
+//!    pseudo_labels          draws: the noise, drawn ahead
 //! ```
 
 pub mod adamw;
 mod blocks;
-pub mod checkpoint;
 pub mod curriculum;
-pub mod described;
 mod draws;
-mod error;
 #[cfg(test)]
 mod golden_tests;
-pub mod initial;
-mod learner;
 mod outputs;
-mod pace;
-pub mod predict;
 pub mod protocol;
 pub mod pseudo_labels;
-pub mod run;
-pub mod run_folder;
-mod session;
 pub mod step;
-pub mod summary;
-#[cfg(test)]
-mod tests;
 mod underway;
 
 use std::path::PathBuf;
@@ -37,7 +23,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use curriculum::CurriculumConfig;
-pub use error::TrainError;
 use protocol::Protocol;
 
 use crate::bounds;
@@ -55,7 +40,7 @@ pub struct TrainConfig {
     /// Learning rate of `AdamW`.
     #[serde(deserialize_with = "bounds::above_zero")]
     pub lr: f64,
-    /// A safetensors file of parameters to start from, ours or published ([`initial::read`]); empty to draw
+    /// A safetensors file of parameters to start from, ours or published ([`crate::run::initial::read`]); empty to draw
     /// them.
     pub initial: PathBuf,
     /// Weight decay of `AdamW`.

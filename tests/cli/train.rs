@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use assert_cmd::assert::OutputAssertExt;
 use data_process::store::{self, NewVectors, Provenance, Store};
-use humea::train::checkpoint::Checkpoint;
-use humea::train::summary::Summary;
+use humea::run::checkpoint::Checkpoint;
+use humea::run::summary::Summary;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use data_process::event::{Event, Observer, Silent};
 
 use super::{bits, bits_of, checkpoint, config, run, store};
-use crate::pipeline::stages;
-use crate::train::TrainError;
-use crate::train::learner::Learner;
-use crate::train::predict::{Wish, predict};
-use crate::train::run::{Material, Reopened, train};
-use crate::train::run_folder::{Existing, RunFolder};
-use crate::train::session::Session;
+use crate::run::RunError;
+use crate::run::finished::{self, Reopened};
+use crate::run::folder::{Existing, RunFolder};
+use crate::run::learner::Learner;
+use crate::run::material::Material;
+use crate::run::predict::{Wish, predict};
+use crate::run::session::Session;
+use crate::run::training::train;
 
 #[test]
 fn a_run_that_was_evaluated_on_the_way_is_not_finished() {
@@ -21,17 +22,17 @@ fn a_run_that_was_evaluated_on_the_way_is_not_finished() {
     let (store, folder) = (store(place.path(), false), place.path().join("run"));
     let config = config(&store, 10, &["train.keep_checkpoints=true"]);
     run(&config, &folder, Existing::Refuse).unwrap();
-    assert!(stages::finished(&config, &folder).is_some());
-    let described = || crate::train::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    assert!(finished::summary(&config, &folder).is_some());
+    let described = || crate::run::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
     assert!(!described().contains("not finished"));
     // What a kill after epoch 5 leaves, evaluated.
     let checkpoints = folder.join("checkpoints");
     std::fs::copy(checkpoints.join("epoch-00005.safetensors"), checkpoints.join("last.safetensors")).unwrap();
     let summary = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
     assert_eq!(summary.last.epochs, 5);
-    assert!(stages::finished(&config, &folder).is_none() && described().contains("not finished"));
+    assert!(finished::summary(&config, &folder).is_none() && described().contains("not finished"));
     run(&config, &folder, Existing::Resume).unwrap();
-    assert!(stages::finished(&config, &folder).is_some());
+    assert!(finished::summary(&config, &folder).is_some());
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn a_loss_that_runs_off_costs_no_best_model() {
     let spoiler = Spoiler { epochs: 7, done: Mutex::default(), parameters };
     let session = Session::begin(&config, &folder, &structure, &links, &mut learner, device).unwrap();
     let error = session.run(&spoiler).unwrap_err();
-    assert!(matches!(error, TrainError::Diverged { epoch: 8, .. }), "{error}");
+    assert!(matches!(error, RunError::Diverged { epoch: 8, .. }), "{error}");
     let [kept, best] = [&spoilt, &until].map(|folder| checkpoint(folder, "best"));
     assert!(kept.state.epochs > 1 && kept.state.best == best.state.best, "{:?}", kept.state);
     assert!(bits_of(kept) == bits_of(best));

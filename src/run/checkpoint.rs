@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::TrainError;
+use super::RunError;
 use crate::eval::Figures;
 use crate::inputs::links::Link;
 
@@ -89,12 +89,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If it is missing, or not a checkpoint of a run.
-    pub fn load(path: &Path, device: Device) -> Result<Self, TrainError> {
+    pub fn load(path: &Path, device: Device) -> Result<Self, RunError> {
         Self::read(path, device).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                TrainError::Damaged { path: path.to_owned(), message: error.to_string() }
+                RunError::Damaged { path: path.to_owned(), message: error.to_string() }
             }
-            _ => TrainError::Read { path: path.to_owned(), source: error },
+            _ => RunError::Read { path: path.to_owned(), source: error },
         })
     }
 
@@ -253,17 +253,17 @@ mod tests {
     fn what_is_no_checkpoint_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Read { .. })));
+        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(RunError::Read { .. })));
         std::fs::write(&path, "garbage").unwrap();
-        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })));
+        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(RunError::Damaged { .. })));
         Tensor::write_safetensors(&[("a", Tensor::from_slice(&[1.0_f32]))], &path).unwrap();
-        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })));
+        assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(RunError::Damaged { .. })));
         // Cut short at every length.
         Checkpoint { training: vec![[1, 2]], ..Checkpoint::default() }.save(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(TrainError::Damaged { .. })), "{length}");
+            assert!(matches!(Checkpoint::load(&path, Device::Cpu), Err(RunError::Damaged { .. })), "{length}");
         }
         let nowhere = folder.path().join("no/such/folder/last.safetensors");
         assert_eq!(Checkpoint::default().save(&nowhere).unwrap_err().kind(), io::ErrorKind::NotFound);

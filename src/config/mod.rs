@@ -1,4 +1,14 @@
 //! The configuration, typed. Each section sits beside what uses it; this file only composes them.
+//!
+//! ```text
+//!  defaults.toml ◄─ FILE (extends …) ◄─ --set ◄─ flags      layers: who says what, unknown keys refused
+//!         └──────────────► Config                           the same, typed
+//! ```
+
+mod layers;
+pub mod original;
+
+pub use layers::{ConfigError, Flag, Layers};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +19,6 @@ use data_process::split::{Rate, Share};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ConfigError;
 use crate::align::AlignConfig;
 use crate::device::Wanted;
 use crate::eval::EvalConfig;
@@ -217,7 +226,7 @@ fn digest_of(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pipeline::Layers;
+    use crate::config::Layers;
 
     #[test]
     fn a_configuration_survives_its_run_folder() {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::step::{EpochLosses, StepConfig, Trainer, Underway};
-use super::{TrainError, initial};
+use super::{RunError, initial};
+use crate::config::Config;
 use crate::eval::{self, Directions};
 use crate::evidence::Evidence;
 use crate::inputs::links::Link;
@@ -15,7 +15,7 @@ use crate::modality::PerModality;
 use crate::model::features::ModelInputs;
 use crate::model::{Humea, Joint};
 use crate::noise::Randomness;
-use crate::pipeline::Config;
+use crate::train::step::{EpochLosses, StepConfig, Trainer, Underway};
 use crate::transfer;
 
 /// The loss of one epoch, by part.
@@ -74,7 +74,7 @@ impl Learner {
     }
 
     /// Starts from the parameters of a file instead of drawn ones.
-    pub(super) fn start_from(&mut self, path: &Path) -> Result<(), TrainError> {
+    pub(super) fn start_from(&mut self, path: &Path) -> Result<(), RunError> {
         let initial = initial::read(path)?;
         self.trainer.forget();
         let Humea { parameters, estimator_parameters, .. } = &mut self.trainer.model;
@@ -115,7 +115,7 @@ impl Learner {
 
     /// Figures of some links, and the weights of the modalities; none if the last step has run off, so that vectors are
     /// not finite. The losses of the next epoch would show it, but the last epoch has none.
-    pub(super) fn evaluate(&self, links: &[Link]) -> Result<Option<(Directions, PerModality<f64>)>, TrainError> {
+    pub(super) fn evaluate(&self, links: &[Link]) -> Result<Option<(Directions, PerModality<f64>)>, RunError> {
         let [left, right] = sides(links);
         let (vectors, weights) = self.joint(&[left.as_slice(), &right].concat());
         if vectors.isfinite().all().int64_value(&[]) == 0 {
@@ -126,7 +126,7 @@ impl Learner {
     }
 
     /// Figures of some links, and, where there is evidence, those of the vectors alone.
-    pub(super) fn test(&self, links: &[Link]) -> Result<(Directions, Option<Directions>), TrainError> {
+    pub(super) fn test(&self, links: &[Link]) -> Result<(Directions, Option<Directions>), RunError> {
         let [left, right] = sides(links);
         let ranking = self.ranking(&self.joint(&[left.as_slice(), &right].concat()).0, [&left, &right])?;
         let alone = ranking.ranks(None)?.figures();
@@ -135,7 +135,7 @@ impl Learner {
     }
 
     /// Of the vectors of links' left, then right entities.
-    fn ranking(&self, vectors: &Tensor, sides: [&[u32]; 2]) -> Result<eval::Ranking, TrainError> {
+    fn ranking(&self, vectors: &Tensor, sides: [&[u32]; 2]) -> Result<eval::Ranking, RunError> {
         let links = sides[0].len() as i64;
         let [lefts, rights] = [0, links].map(|first| vectors.narrow(0, first, links));
         Ok(eval::Ranking::new(&lefts, &rights, self.eval)?.among(sides))
@@ -163,7 +163,7 @@ impl Learner {
     }
 
     /// Takes up what [`Self::parameters`] gave, and of [`Self::tensors`] those; `path` is named in errors.
-    pub(super) fn assign(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), TrainError> {
+    pub(super) fn assign(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), RunError> {
         self.trainer.forget();
         let Humea { parameters, estimator_parameters, .. } = &mut self.trainer.model;
         parameters.assign(&under(MODEL, tensors), path)?;
@@ -171,7 +171,7 @@ impl Learner {
     }
 
     /// Takes up what [`Self::tensors`] gave; `path` is named in errors.
-    pub(super) fn restore(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), TrainError> {
+    pub(super) fn restore(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), RunError> {
         self.assign(tensors, path)?;
         let Trainer { model, optimiser, estimator_optimiser, .. } = &mut self.trainer;
         optimiser.restore(under(OPTIMISER, tensors), &model.parameters, path)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use data_process::fault::{Fault, Kind};
 use toml::{Table, Value};
 
-use super::config::Config;
+use super::Config;
 
 /// Every key with its default and a comment.
 const DEFAULTS: &str = include_str!("../../pipelines/defaults.toml");

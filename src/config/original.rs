@@ -71,7 +71,7 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Layers;
+    use crate::config::Layers;
 
     /// The flags and variables of the authors' program.
     const ORIGINAL: &str = "--file_dir --rate --seed --epochs --check_point --hidden_units --heads --instance_normalization --lr \

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use super::TrainError;
+use super::RunError;
 use super::checkpoint::Checkpoint;
 use super::learner::{ESTIMATORS, MODEL};
 use crate::model::published;
@@ -16,11 +16,11 @@ use crate::model::published;
 ///
 /// # Errors
 /// If it is no such file, or holds a published state of odd shape.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, RunError> {
     if let Ok(checkpoint) = Checkpoint::load(path, Device::Cpu) {
         return Ok(parameters(checkpoint));
     }
-    let unreadable = |source| TrainError::Initial { path: path.to_owned(), source };
+    let unreadable = |source| RunError::Initial { path: path.to_owned(), source };
     let found: BTreeMap<_, _> = Tensor::read_safetensors(path).map_err(unreadable)?.into_iter().collect();
     Ok(if found.contains_key(published::EMBEDDING) { published::rename(&found, path)? } else { found })
 }

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
-use super::TrainError;
-use super::run_folder::RunFolder;
+use super::RunError;
+use super::folder::RunFolder;
 use super::summary::Summary;
 use crate::report::{Line, MetricsError, read};
 
@@ -14,7 +14,7 @@ use crate::report::{Line, MetricsError, read};
 ///
 /// # Errors
 /// If the folder holds no run, or a file of it is damaged.
-pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
+pub fn describe(folder: &RunFolder) -> Result<String, RunError> {
     let identity = folder.identity()?;
     let mut words = format!("run {} (seed {}, configuration {})\n", identity.name, identity.seed, identity.config_hash);
     let _ = writeln!(words, "store {} ({})", identity.store.display(), identity.graphs.join(" – "));
@@ -35,7 +35,7 @@ pub fn describe(folder: &RunFolder) -> Result<String, TrainError> {
 ///
 /// # Errors
 /// If the folder holds no run, or a file of it is damaged.
-pub fn json(folder: &RunFolder) -> Result<Value, TrainError> {
+pub fn json(folder: &RunFolder) -> Result<Value, RunError> {
     Ok(json!({
         "run": folder.identity()?,
         "epochs": epochs(folder)?,
@@ -45,9 +45,9 @@ pub fn json(folder: &RunFolder) -> Result<Value, TrainError> {
 }
 
 /// What the run reached; none before its end, whatever was evaluated on the way.
-fn result(folder: &RunFolder) -> Result<Option<Summary>, TrainError> {
+fn result(folder: &RunFolder) -> Result<Option<Summary>, RunError> {
     let summary: Summary = match folder.read_json("result.json") {
-        Err(TrainError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(RunError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
     Ok(summary.finishes(&folder.config()?).then_some(summary))
@@ -62,9 +62,9 @@ fn epochs(folder: &RunFolder) -> Result<usize, MetricsError> {
 }
 
 /// The checkpoints' file names; none where none was written yet.
-fn checkpoints(folder: &RunFolder) -> Result<Vec<String>, TrainError> {
+fn checkpoints(folder: &RunFolder) -> Result<Vec<String>, RunError> {
     let path = folder.checkpoints();
-    let unreadable = |source| TrainError::Read { path: path.clone(), source };
+    let unreadable = |source| RunError::Read { path: path.clone(), source };
     let entries = match std::fs::read_dir(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(unreadable)?,
@@ -91,6 +91,6 @@ mod tests {
         std::fs::create_dir(run.metrics()).unwrap();
         std::fs::write(run.checkpoints(), "").unwrap();
         assert!(epochs(&run).unwrap_err().to_string().contains("metrics.jsonl"));
-        assert!(matches!(checkpoints(&run), Err(TrainError::Read { path, .. }) if path == run.checkpoints()));
+        assert!(matches!(checkpoints(&run), Err(RunError::Read { path, .. }) if path == run.checkpoints()));
     }
 }

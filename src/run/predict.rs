@@ -7,8 +7,9 @@ use data_process::fault::{Fault, Kind};
 use data_process::store::Structure;
 use tch::Tensor;
 
-use super::TrainError;
-use super::run::{Material, Model, Reopened, device};
+use super::RunError;
+use super::finished::{Model, Reopened};
+use super::material::{Material, device};
 use crate::align::{self, Calibration, Candidates, Decoding, Format, Predictions, Wanted, WriteError};
 use crate::evidence::Evidence;
 use crate::inputs::Links;
@@ -18,7 +19,7 @@ use crate::inputs::Links;
 pub enum PredictError {
     /// The run or its store.
     #[error(transparent)]
-    Run(#[from] TrainError),
+    Run(#[from] RunError),
     /// The file of pairs.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -55,7 +56,7 @@ pub fn predict(
 ) -> Result<usize, PredictError> {
     Format::of(out)?;
     let run = Reopened::open(run, store)?;
-    let device = device(&run.config).map_err(TrainError::from)?;
+    let device = device(&run.config).map_err(RunError::from)?;
     let material = Material::of(&run.store, &run.config, Some(&run.folder), device, observer)?;
     let Material { inputs, links, structure, evidence } = material;
     let mut model = Model::on(&run.folder, inputs, evidence, &run.config, device);
@@ -69,7 +70,7 @@ pub fn predict(
     let decoding = wish.decoding.unwrap_or(run.config.align.decoding);
     let pairs = scored.decode(&among, decoding)?;
     let calibration = calibration(scored, &links, &among, decoding)?;
-    let uris = run.store.uris().map_err(TrainError::from)?;
+    let uris = run.store.uris().map_err(RunError::from)?;
     let predictions = Predictions { pairs: &pairs, calibration, uris: &uris, graphs: run.store.graph_names() };
     align::write(out, predictions)?;
     Ok(pairs.len())
@@ -84,7 +85,7 @@ struct Scored<'a> {
 }
 
 impl Scored<'_> {
-    fn decode(self, among: &Candidates, decoding: Decoding) -> Result<Vec<align::Pair>, TrainError> {
+    fn decode(self, among: &Candidates, decoding: Decoding) -> Result<Vec<align::Pair>, RunError> {
         Ok(align::decode(self.vectors, self.evidence, among, decoding, self.csls_k)?)
     }
 }
@@ -103,7 +104,7 @@ fn calibration(
     links: &Links,
     among: &Candidates,
     decoding: Decoding,
-) -> Result<Option<Calibration>, TrainError> {
+) -> Result<Option<Calibration>, RunError> {
     if links.validation.is_empty() {
         return Ok(None);
     }

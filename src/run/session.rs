@@ -7,21 +7,21 @@ use data_process::event::{Event, Observer, Unit};
 use data_process::store::Structure;
 use tch::Device;
 
-use super::TrainError;
+use super::RunError;
 use super::checkpoint::{Best, Checkpoint, State};
-use super::curriculum::TrainingList;
+use super::folder::{Checkpointed, RunFolder};
 use super::learner::{EpochLoss, Learner};
 use super::pace::Pace;
-use super::protocol::Part;
-use super::pseudo_labels;
-use super::run_folder::{Checkpointed, RunFolder};
-use super::step::Underway;
 use crate::align::Candidates;
+use crate::config::Config;
 use crate::eval::Directions;
 use crate::inputs::{Links, links::Link};
 use crate::interrupt;
-use crate::pipeline::Config;
 use crate::report::{EventFile, Line, MetricsLog};
+use crate::train::curriculum::TrainingList;
+use crate::train::protocol::Part;
+use crate::train::pseudo_labels;
+use crate::train::step::Underway;
 
 /// A run under way.
 pub(super) struct Session<'a> {
@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
         links: &'a Links,
         learner: &'a mut Learner,
         device: Device,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, RunError> {
         let known = links.train.iter().chain(&links.validation);
         let unlinked = Candidates::without(known, structure.left, structure.entities);
         let last = folder.checkpoint("last");
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), RunError> {
         let path = self.folder.checkpoint("last");
         self.learner.restore(&checkpoint.tensors, &path)?;
         self.training.restore(checkpoint.training);
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
     }
 
     /// Trains to the last epoch; a checkpoint `last` is there afterwards, and `best` where something was evaluated.
-    pub(super) fn run(mut self, observer: &dyn Observer) -> Result<State, TrainError> {
+    pub(super) fn run(mut self, observer: &dyn Observer) -> Result<State, RunError> {
         let _heeding = interrupt::heed();
         let trained = self.train(observer);
         // Whatever stopped it, a loss that ran off as a rule, the best until then is kept.
@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         Ok(self.state)
     }
 
-    fn train(&mut self, observer: &dyn Observer) -> Result<(), TrainError> {
+    fn train(&mut self, observer: &dyn Observer) -> Result<(), RunError> {
         let epochs = self.config.train.epochs;
         observer.on(Event::Started { task: "training", total: Some(epochs as u64), unit: Unit::Items });
         observer.on(Event::Advanced(self.state.epochs as u64));
@@ -120,10 +120,7 @@ impl<'a> Session<'a> {
                 self.conclude()?;
                 self.save_last()?;
                 observer.on(Event::Finished);
-                return Err(TrainError::Interrupted {
-                    epoch: self.state.epochs,
-                    folder: self.folder.path().to_owned(),
-                });
+                return Err(RunError::Interrupted { epoch: self.state.epochs, folder: self.folder.path().to_owned() });
             }
             self.epoch()?;
             if self.looks() {
@@ -139,7 +136,7 @@ impl<'a> Session<'a> {
 
     /// One epoch: the links as they stand, one step. A GPU is still at it when the epoch before is written down: it never waits for
     /// the host.
-    fn epoch(&mut self) -> Result<(), TrainError> {
+    fn epoch(&mut self) -> Result<(), RunError> {
         let links = self.choose_links()?;
         let underway = self.learner.begin(&links, self.state.epochs);
         self.state.epochs += 1;
@@ -152,12 +149,12 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for the epoch that is under way.
-    fn conclude(&mut self) -> Result<(), TrainError> {
+    fn conclude(&mut self) -> Result<(), RunError> {
         self.begun.take().map_or(Ok(()), |begun| self.write_down(begun))
     }
 
     /// One line in the log, once the epoch is over.
-    fn write_down(&mut self, Begun { epoch, links, underway }: Begun) -> Result<(), TrainError> {
+    fn write_down(&mut self, Begun { epoch, links, underway }: Begun) -> Result<(), RunError> {
         let loss = EpochLoss::of(underway);
         let seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
@@ -170,13 +167,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn diverged(&self, epoch: usize, culprit: String, value: f64) -> TrainError {
+    fn diverged(&self, epoch: usize, culprit: String, value: f64) -> RunError {
         let checkpoint = Checkpointed(self.folder.last_checkpoint());
-        TrainError::Diverged { epoch, culprit, value, checkpoint }
+        RunError::Diverged { epoch, culprit, value, checkpoint }
     }
 
     /// The links of the next epoch: the training list and the pseudo-labels, each made anew where that is due.
-    fn choose_links(&mut self) -> Result<Vec<Link>, TrainError> {
+    fn choose_links(&mut self) -> Result<Vec<Link>, RunError> {
         let epochs = self.state.epochs;
         let learner = &*self.learner;
         let shuffle = |links: &mut [Link]| learner.shuffle(epochs, links);
@@ -210,7 +207,7 @@ impl<'a> Session<'a> {
     }
 
     /// Evaluates and saves, where it is due.
-    fn look(&mut self) -> Result<(), TrainError> {
+    fn look(&mut self) -> Result<(), RunError> {
         if self.evaluates() {
             self.evaluate()?;
         }
@@ -229,7 +226,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn evaluate(&mut self) -> Result<(), TrainError> {
+    fn evaluate(&mut self) -> Result<(), RunError> {
         let part = self.config.train.protocol.watches();
         let links = match part {
             Part::Validation => &self.links.validation,
@@ -245,7 +242,7 @@ impl<'a> Session<'a> {
         self.keep_if_best(&figures)
     }
 
-    fn keep_if_best(&mut self, figures: &Directions) -> Result<(), TrainError> {
+    fn keep_if_best(&mut self, figures: &Directions) -> Result<(), RunError> {
         let (figures, protocol) = (figures.mean(), self.config.train.protocol);
         if self.state.best.is_none_or(|best| protocol.prefers(&figures, &best.figures)) {
             self.state.best = Some(Best { epochs: self.state.epochs, figures });
@@ -255,7 +252,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes the model as the best, or holds a copy of it until that is due.
-    fn save_best(&mut self) -> Result<(), TrainError> {
+    fn save_best(&mut self) -> Result<(), RunError> {
         // The one before it counts no more; let go of first, so that there are never two copies.
         self.held = None;
         let (state, tensors) = (self.state.clone(), self.learner.parameters());
@@ -267,24 +264,24 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn write_held(&mut self) -> Result<(), TrainError> {
+    fn write_held(&mut self) -> Result<(), RunError> {
         self.held.take().map_or(Ok(()), |best| self.write_best(&best))
     }
 
-    fn write_best(&mut self, best: &Checkpoint) -> Result<(), TrainError> {
+    fn write_best(&mut self, best: &Checkpoint) -> Result<(), RunError> {
         self.write("best", best)?;
         self.pace.wrote_best();
         Ok(())
     }
 
-    fn save_last(&mut self) -> Result<(), TrainError> {
+    fn save_last(&mut self) -> Result<(), RunError> {
         self.save("last")?;
         self.pace.wrote_last();
         Ok(())
     }
 
     /// Writes what a run can go on from, after the best model it tells of.
-    fn save(&mut self, name: &str) -> Result<(), TrainError> {
+    fn save(&mut self, name: &str) -> Result<(), RunError> {
         self.write_held()?;
         let checkpoint = Checkpoint {
             state: self.state.clone(),
@@ -295,12 +292,12 @@ impl<'a> Session<'a> {
         self.write(name, &checkpoint)
     }
 
-    fn write(&self, name: &str, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn write(&self, name: &str, checkpoint: &Checkpoint) -> Result<(), RunError> {
         let path = self.folder.checkpoint(name);
         checkpoint.save(&path).map_err(|error| self.folder.unwritable(&path, &after(self.state.epochs, &error)))
     }
 
-    fn record(&mut self, line: &Line) -> Result<(), TrainError> {
+    fn record(&mut self, line: &Line) -> Result<(), RunError> {
         let (folder, epoch) = (self.folder, line.epoch());
         let failed = |error| folder.unwritable(&folder.metrics(), &after(epoch, &error));
         self.log.push(line).map_err(|error| failed(error.source))?;

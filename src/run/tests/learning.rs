@@ -10,12 +10,12 @@ use super::{ENTITIES, LINKED, bits, checkpoint, config, run, store};
 use crate::align::{Decoding, Wanted};
 use crate::model::parameters::ParametersError;
 use crate::report::Line;
-use crate::train::checkpoint::Checkpoint;
-use crate::train::predict::{Wish, predict};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::finished::Reopened;
+use crate::run::folder::{Existing, RunFolder};
+use crate::run::predict::{Wish, predict};
+use crate::run::{RunError, initial};
 use crate::train::protocol::Protocol;
-use crate::train::run::Reopened;
-use crate::train::run_folder::{Existing, RunFolder};
-use crate::train::{TrainError, initial};
 
 #[test]
 fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
@@ -31,7 +31,7 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     }
     let again = Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap();
     assert_eq!((again.best.test, again.last.test), (summary.best.test, summary.last.test));
-    let shown = crate::train::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
+    let shown = crate::run::described::describe(&RunFolder::open(&folder).unwrap()).unwrap();
     assert!(shown.contains("40 of 40 epochs") && shown.contains("best.safetensors"), "{shown}");
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
     for words in [&shown, &report] {
@@ -44,8 +44,8 @@ fn a_run_learns_and_can_be_judged_and_used_from_its_folder_alone() {
     let unlinked = predict(&folder, None, &place.path().join("u.csv"), Wish::default(), &Silent).unwrap();
     assert!(unlinked > 5 && unlinked <= (ENTITIES - LINKED) as usize, "{unlinked}");
     std::fs::write(folder.join("result.json"), "{").unwrap();
-    let damaged = crate::train::described::describe(&RunFolder::open(&folder).unwrap());
-    assert!(matches!(damaged, Err(TrainError::Damaged { .. })), "{damaged:?}");
+    let damaged = crate::run::described::describe(&RunFolder::open(&folder).unwrap());
+    assert!(matches!(damaged, Err(RunError::Damaged { .. })), "{damaged:?}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_run_starts_from_the_parameters_it_is_given() {
     assert!(parameters("from_best") == parameters("taught"));
     let narrow =
         run(&config(&store, 1, &[&given(&initial), "model.dim=16"]), &place.path().join("narrow"), Existing::Refuse);
-    assert!(matches!(narrow, Err(TrainError::Parameters(ParametersError::Shape { .. }))));
+    assert!(matches!(narrow, Err(RunError::Parameters(ParametersError::Shape { .. }))));
     assert!(!place.path().join("narrow").exists());
 }
 
@@ -149,7 +149,7 @@ fn published_parameters_are_known_by_their_names() {
     let path = crate::golden::folder().join("trajectory/initial_parameters.safetensors");
     assert!(initial::read(&path).unwrap().contains_key("graph.embedding"));
     let error = initial::read(Path::new("no/such.safetensors")).unwrap_err();
-    assert!(matches!(error, TrainError::Initial { .. }), "{error}");
+    assert!(matches!(error, RunError::Initial { .. }), "{error}");
 }
 
 #[test]
@@ -231,11 +231,11 @@ fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
     let folder = place.path().join("run");
     for epochs in [1, 40] {
         let wild = run(&config(&path, epochs, &["train.lr=1e30"]), &folder, Existing::Replace).unwrap_err();
-        assert!(matches!(wild, TrainError::Diverged { .. }), "{wild}");
+        assert!(matches!(wild, RunError::Diverged { .. }), "{wild}");
     }
     let reopened = Reopened::open(&folder, None).unwrap().evaluate(&Silent);
-    assert!(matches!(reopened, Err(TrainError::NoModel { .. })));
+    assert!(matches!(reopened, Err(RunError::NoModel { .. })));
     let other = tempfile::tempdir().unwrap();
     let other = store(other.path(), true);
-    assert!(matches!(Reopened::open(&folder, Some(&other)), Err(TrainError::OtherStore { .. })));
+    assert!(matches!(Reopened::open(&folder, Some(&other)), Err(RunError::OtherStore { .. })));
 }

@@ -4,9 +4,9 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Protocol;
+use crate::config::Config;
 use crate::eval::Directions;
-use crate::pipeline::Config;
+use crate::train::protocol::Protocol;
 
 /// What a run reached; `result.json`. `humea evaluate` writes it for a run that is not finished, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]

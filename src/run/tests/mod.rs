@@ -14,12 +14,12 @@ use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::TrainError;
+use super::RunError;
 use super::checkpoint::Checkpoint;
-use super::run::train;
-use super::run_folder::{Existing, RunFolder};
+use super::folder::{Existing, RunFolder};
 use super::summary::Summary;
-use crate::pipeline::{Config, Layers};
+use super::training::train;
+use crate::config::{Config, Layers};
 
 /// Entities of each graph; the last ones have no link.
 const ENTITIES: u32 = 120;
@@ -117,7 +117,7 @@ fn config(store: &Path, epochs: usize, sets: &[&str]) -> Config {
     Layers::of(None, &all, &[]).unwrap().config().unwrap()
 }
 
-fn run(config: &Config, folder: &Path, existing: Existing) -> Result<(RunFolder, Summary), TrainError> {
+fn run(config: &Config, folder: &Path, existing: Existing) -> Result<(RunFolder, Summary), RunError> {
     train(config, Some(folder), existing, None, &Silent)
 }
 

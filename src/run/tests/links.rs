@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use data_process::event::{Event, Observer, Silent};
 
 use super::{config, run, store};
-use crate::pipeline::stages;
 use crate::report::Line;
-use crate::train::predict::{Wish, predict};
-use crate::train::run::{Reopened, train};
-use crate::train::run_folder::Existing;
-use crate::train::{TrainError, run_folder};
+use crate::run::RunError;
+use crate::run::finished::{self, Reopened};
+use crate::run::folder::{self, Existing};
+use crate::run::predict::{Wish, predict};
+use crate::run::training::train;
 
 /// What an observer was told.
 #[derive(Default)]
@@ -59,13 +59,13 @@ fn a_run_keeps_its_links_whatever_becomes_of_their_file() {
     let config = config(&store, 6, &[&format!("split.train_links={}", file.display())]);
     let folder = place.path().join("run");
     let (_, summary) = run(&config, &folder, Existing::Refuse).unwrap();
-    assert!(stages::finished(&config, &folder).is_some());
+    assert!(finished::summary(&config, &folder).is_some());
     let resumed = || run(&config, &folder, Existing::Resume).map(|(_, summary)| summary.last.test);
     let name = config.folder_name();
 
     write_links(place.path(), &all);
-    assert!(stages::finished(&config, &folder).is_none() && name != config.folder_name());
-    assert!(matches!(resumed(), Err(TrainError::OtherFile { key, .. }) if key == "split.train_links"));
+    assert!(finished::summary(&config, &folder).is_none() && name != config.folder_name());
+    assert!(matches!(resumed(), Err(RunError::OtherFile { key, .. }) if key == "split.train_links"));
     let evaluate = || Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap().last.test;
     assert_eq!(evaluate(), summary.last.test);
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
@@ -80,10 +80,10 @@ fn a_folder_that_is_taken_is_told_before_the_store_is_read() {
     let place = tempfile::tempdir().unwrap();
     let (folder, nowhere) = (place.path().join("run"), config(Path::new("no/such/store"), 1, &[]));
     let refused = |existing| run(&nowhere, &folder, existing).unwrap_err();
-    assert!(matches!(refused(Existing::Refuse), TrainError::Store(_)) && !folder.exists());
-    let held = run_folder::lock(&folder).unwrap();
-    assert!(held.is_none() || matches!(refused(Existing::Replace), TrainError::Busy { .. }));
+    assert!(matches!(refused(Existing::Refuse), RunError::Store(_)) && !folder.exists());
+    let held = folder::lock(&folder).unwrap();
+    assert!(held.is_none() || matches!(refused(Existing::Replace), RunError::Busy { .. }));
     drop(held);
     std::fs::write(folder.join("config.toml"), "").unwrap();
-    assert!(matches!(refused(Existing::Refuse), TrainError::Exists { .. }));
+    assert!(matches!(refused(Existing::Refuse), RunError::Exists { .. }));
 }

@@ -20,9 +20,9 @@ use data_process::aside;
 use data_process::tables::TableError;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::RunError;
+use crate::config::{Config, Layers};
 use crate::inputs::Links;
-use crate::pipeline::{Config, Layers};
 
 /// What a run is: written before its first epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,9 +84,9 @@ impl RunFolder {
     ///
     /// # Errors
     /// If there is a run already and `existing` refuses.
-    pub fn begun(path: &Path, existing: Existing) -> Result<Option<Self>, TrainError> {
+    pub fn begun(path: &Path, existing: Existing) -> Result<Option<Self>, RunError> {
         match (Self::open(path), existing) {
-            (Ok(_), Existing::Refuse) => Err(TrainError::Exists { folder: path.to_owned() }),
+            (Ok(_), Existing::Refuse) => Err(RunError::Exists { folder: path.to_owned() }),
             (Ok(run), Existing::Resume) => Ok(Some(run)),
             _ => Ok(None),
         }
@@ -102,11 +102,11 @@ impl RunFolder {
         identity: &Identity,
         links: &Links,
         existing: Existing,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, RunError> {
         let folder = Self { path: path.to_owned() };
         match (folder.config_file().exists(), existing) {
             (true, Existing::Replace) => folder.clear()?,
-            (true, _) => return Err(TrainError::Exists { folder: path.to_owned() }),
+            (true, _) => return Err(RunError::Exists { folder: path.to_owned() }),
             (false, _) => {}
         }
         create_folder(&folder.checkpoints())?;
@@ -125,9 +125,9 @@ impl RunFolder {
     ///
     /// # Errors
     /// If the folder holds no run.
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
+    pub fn open(path: &Path) -> Result<Self, RunError> {
         let folder = Self { path: path.to_owned() };
-        if folder.config_file().exists() { Ok(folder) } else { Err(TrainError::NotARun { folder: path.to_owned() }) }
+        if folder.config_file().exists() { Ok(folder) } else { Err(RunError::NotARun { folder: path.to_owned() }) }
     }
 
     /// The folder.
@@ -173,7 +173,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it cannot be read, or is no longer a configuration.
-    pub fn config(&self) -> Result<Config, TrainError> {
+    pub fn config(&self) -> Result<Config, RunError> {
         Ok(Layers::resolved(&self.config_file())?)
     }
 
@@ -181,7 +181,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If `run.json` is missing or damaged.
-    pub fn identity(&self) -> Result<Identity, TrainError> {
+    pub fn identity(&self) -> Result<Identity, RunError> {
         self.read_json("run.json")
     }
 
@@ -189,17 +189,17 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it is missing or damaged.
-    pub fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, TrainError> {
+    pub fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, RunError> {
         let path = self.path.join(name);
-        let text = std::fs::read(&path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
-        serde_json::from_slice(&text).map_err(|error| TrainError::Damaged { path, message: error.to_string() })
+        let text = std::fs::read(&path).map_err(|source| RunError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&text).map_err(|error| RunError::Damaged { path, message: error.to_string() })
     }
 
     /// Writes a JSON file of the folder, whole or not at all.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn replace_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), TrainError> {
+    pub fn replace_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RunError> {
         let text = serde_json::to_vec_pretty(value);
         let text = text.map_err(|error| self.unwritable(&self.path.join(name), &error.to_string()))?;
         self.replace(name, &text)
@@ -209,7 +209,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         let path = self.path.join(name);
         aside::replace(&path, bytes).map_err(|error| self.unwritable(&path, &error.to_string()))
     }
@@ -220,8 +220,8 @@ impl RunFolder {
     }
 
     /// What to say when a file of the folder cannot be written.
-    pub(super) fn unwritable(&self, path: &Path, message: &str) -> TrainError {
-        TrainError::Write {
+    pub(super) fn unwritable(&self, path: &Path, message: &str) -> RunError {
+        RunError::Write {
             path: path.to_owned(),
             message: message.to_owned(),
             checkpoint: Checkpointed(self.last_checkpoint()),
@@ -232,24 +232,24 @@ impl RunFolder {
     ///
     /// # Errors
     /// If its configuration, a file it is made from, or its store is another one.
-    pub fn same_run(&self, config: &Config, identity: &Identity) -> Result<(), TrainError> {
+    pub fn same_run(&self, config: &Config, identity: &Identity) -> Result<(), RunError> {
         let before = self.identity()?;
         // Read again, a configuration has keys that have come since, and hashes as if it had always had them.
         let same = before.config_hash == config.hash() || self.config()?.hash() == config.hash();
         if !same || before.seed != config.run.seed {
-            return Err(TrainError::OtherConfiguration { folder: self.path.clone() });
+            return Err(RunError::OtherConfiguration { folder: self.path.clone() });
         }
         if let Some(key) = before.other_file(&identity.files) {
-            return Err(TrainError::OtherFile { folder: self.path.clone(), key: key.to_owned() });
+            return Err(RunError::OtherFile { folder: self.path.clone(), key: key.to_owned() });
         }
         if before.fingerprint != identity.fingerprint {
-            return Err(TrainError::OtherStore { folder: self.path.clone(), store: identity.store.clone() });
+            return Err(RunError::OtherStore { folder: self.path.clone(), store: identity.store.clone() });
         }
         Ok(())
     }
 
     /// Removes what a run leaves behind, and nothing else; first the file that makes it a run.
-    fn clear(&self) -> Result<(), TrainError> {
+    fn clear(&self) -> Result<(), RunError> {
         let failed = |path: &Path, error: std::io::Error| self.unwritable(path, &error.to_string());
         std::fs::remove_file(self.config_file()).map_err(|error| failed(&self.config_file(), error))?;
         for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&self.path, error))?.flatten() {
@@ -284,18 +284,18 @@ impl std::fmt::Display for Checkpointed {
 ///
 /// # Errors
 /// If another process trains there, or the folder cannot be made.
-pub fn lock(path: &Path) -> Result<Option<File>, TrainError> {
+pub fn lock(path: &Path) -> Result<Option<File>, RunError> {
     create_folder(path)?;
     let Ok(folder) = File::open(path) else { return Ok(None) };
     match folder.try_lock() {
         Ok(()) => Ok(Some(folder)),
-        Err(TryLockError::WouldBlock) => Err(TrainError::Busy { folder: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(RunError::Busy { folder: path.to_owned() }),
         Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
-fn create_folder(path: &Path) -> Result<(), TrainError> {
-    std::fs::create_dir_all(path).map_err(|error| TrainError::Write {
+fn create_folder(path: &Path) -> Result<(), RunError> {
+    std::fs::create_dir_all(path).map_err(|error| RunError::Write {
         path: path.to_owned(),
         message: error.to_string(),
         checkpoint: Checkpointed(None),
@@ -334,25 +334,25 @@ mod tests {
         assert_eq!(Links::read(&folder.links(), 1, 2).unwrap(), Links::default());
         assert_eq!(folder.identity().unwrap(), identity);
         assert_eq!(folder.config().unwrap().hash(), config.hash());
-        assert!(matches!(create(&config, &identity, Existing::Refuse), Err(TrainError::Exists { .. })));
-        assert!(matches!(RunFolder::begun(&path, Existing::Refuse), Err(TrainError::Exists { .. })));
+        assert!(matches!(create(&config, &identity, Existing::Refuse), Err(RunError::Exists { .. })));
+        assert!(matches!(RunFolder::begun(&path, Existing::Refuse), Err(RunError::Exists { .. })));
         assert!(RunFolder::begun(&path, Existing::Replace).unwrap().is_none());
         let begun = RunFolder::begun(&path, Existing::Resume).unwrap().unwrap();
         begun.same_run(&config, &identity).unwrap();
         let mut other = config.clone();
         other.train.epochs += 1;
-        assert!(matches!(begun.same_run(&other, &identity), Err(TrainError::OtherConfiguration { .. })));
+        assert!(matches!(begun.same_run(&other, &identity), Err(RunError::OtherConfiguration { .. })));
         let older = std::fs::read_to_string(folder.config_file()).unwrap().replace("per_entity = false\n", "");
         std::fs::write(folder.config_file(), older).unwrap();
         let hashed = Identity { config_hash: "01234567".to_owned(), ..identity.clone() };
         std::fs::write(path.join("run.json"), serde_json::to_string(&hashed).unwrap()).unwrap();
         begun.same_run(&config, &identity).unwrap();
-        assert!(matches!(begun.same_run(&other, &identity), Err(TrainError::OtherConfiguration { .. })));
+        assert!(matches!(begun.same_run(&other, &identity), Err(RunError::OtherConfiguration { .. })));
         let moved = Identity { fingerprint: "g".to_owned(), ..identity.clone() };
-        assert!(matches!(begun.same_run(&config, &moved), Err(TrainError::OtherStore { .. })));
+        assert!(matches!(begun.same_run(&config, &moved), Err(RunError::OtherStore { .. })));
         let files = |digest: &str| BTreeMap::from([("train.initial".to_owned(), digest.to_owned())]);
         let changed = Identity { files: files("e"), ..identity.clone() };
-        assert!(matches!(begun.same_run(&config, &changed), Err(TrainError::OtherFile { .. })));
+        assert!(matches!(begun.same_run(&config, &changed), Err(RunError::OtherFile { .. })));
         begun.same_run(&config, &Identity { files: BTreeMap::new(), ..identity.clone() }).unwrap();
         std::fs::write(folder.checkpoint("last"), "x").unwrap();
         create(&other, &identity, Existing::Replace).unwrap();
@@ -364,7 +364,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run");
         let held = lock(&path).unwrap();
-        assert!(matches!(lock(&path), Err(TrainError::Busy { .. })));
+        assert!(matches!(lock(&path), Err(RunError::Busy { .. })));
         drop(held);
         assert!(lock(&path).is_ok());
     }
@@ -372,11 +372,11 @@ mod tests {
     #[test]
     fn what_is_no_run_is_refused() {
         let place = tempfile::tempdir().unwrap();
-        assert!(matches!(RunFolder::open(place.path()), Err(TrainError::NotARun { .. })));
+        assert!(matches!(RunFolder::open(place.path()), Err(RunError::NotARun { .. })));
         std::fs::write(place.path().join("config.toml"), "").unwrap();
         let folder = RunFolder::open(place.path()).unwrap();
-        assert!(matches!(folder.identity(), Err(TrainError::Read { .. })));
+        assert!(matches!(folder.identity(), Err(RunError::Read { .. })));
         std::fs::write(place.path().join("run.json"), "{").unwrap();
-        assert!(matches!(folder.identity(), Err(TrainError::Damaged { .. })));
+        assert!(matches!(folder.identity(), Err(RunError::Damaged { .. })));
     }
 }

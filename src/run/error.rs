@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use data_process::fault::{Fault, Kind};
 use data_process::store::StoreError;
 
-use super::run_folder::Checkpointed;
+use super::folder::Checkpointed;
+use crate::config::ConfigError;
 use crate::device::DeviceError;
 use crate::inputs::InputsError;
 use crate::model::parameters::ParametersError;
-use crate::pipeline::ConfigError;
 use crate::report::MetricsError;
 
 /// What can stop a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrainError {
+pub enum RunError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,7 +151,7 @@ pub enum TrainError {
     Tensor(#[from] tch::TchError),
 }
 
-impl Fault for TrainError {
+impl Fault for RunError {
     fn kind(&self) -> Kind {
         match self {
             Self::Store(error) => error.kind(),
