@@ -5,19 +5,20 @@
 
 use tch::{Kind, Tensor};
 
-use super::similarity::Similarities;
+use super::similarity::{Similarities, picked};
 
-/// How much each modality counts in the joint embeddings of a block's entities.
+/// How much each modality counts in the joint embeddings of entities that are laid out in some shape, `…` below: in a row, or in a block
+/// or several as `[…, 2, B]`, the left and the right ones.
 #[derive(Debug)]
 pub enum Weights {
     /// As much for all entities.
     Shared {
         /// Squares of the weights, `[M]`.
         squared: Tensor,
-        /// `[M, …, 2, B]` of the left and of the right entities: 1 where the entity takes part in the modality, else 0.
+        /// `[M, …]`, 1 where the entity takes part in the modality, else 0.
         presence: Tensor,
     },
-    /// Each entity's own weights, 0 where it takes no part, `[M, …, 2, B]` of the left and of the right entities.
+    /// Each entity's own weights, 0 where it takes no part, `[M, …]`.
     Own(Tensor),
 }
 
@@ -68,6 +69,25 @@ impl Joint {
 }
 
 impl Weights {
+    /// What of them is learnt.
+    pub fn learnt(&self) -> &Tensor {
+        match self {
+            Self::Shared { squared, .. } => squared,
+            Self::Own(own) => own,
+        }
+    }
+
+    /// Of entities in a row those at the places `at` `[…]`, without gradient.
+    #[must_use]
+    pub fn at(&self, at: &Tensor) -> Self {
+        match self {
+            Self::Shared { squared, presence } => {
+                Self::Shared { squared: squared.detach(), presence: picked(presence, at) }
+            }
+            Self::Own(own) => Self::Own(picked(&own.detach(), at)),
+        }
+    }
+
     /// Squares of the norms of the joint embeddings, `[…, 2, B]`.
     fn squares(&self) -> Tensor {
         match self {

@@ -92,6 +92,11 @@ impl Similarities {
     }
 }
 
+/// The rows `at` of each modality's `[M, n, …]`: `[M, `, sizes of `at`, `, …]`.
+pub fn picked(of: &Tensor, at: &Tensor) -> Tensor {
+    of.index_select(1, &at.flatten(0, -1)).unflatten(1, at.size())
+}
+
 /// What is never an alternative to a counterpart.
 #[derive(Debug)]
 pub enum Masks {

@@ -5,46 +5,19 @@ use tch::{Device, Kind, Tensor};
 use super::step::LossConfig;
 use crate::loss::contrastive::contrastive;
 use crate::loss::distillation::Teacher;
-use crate::loss::joint::{self, Joint};
-use crate::loss::similarity::{Masks, Similarities};
+use crate::loss::joint::{Joint, Weights};
+use crate::loss::similarity::{Masks, Similarities, picked};
 
 /// What the losses of an epoch read, and what they leave for the layers below.
 pub(super) struct Blocks<'a> {
     pub(super) loss: &'a LossConfig,
     /// Unit vectors of the training list's entities, `[M, n, D]`, without gradient.
     pub(super) z: Tensor,
+    /// How much each modality counts in the joint embeddings of those entities.
     pub(super) weights: &'a Weights,
     /// Factors `[M]` of the gradient of each modality's contrastive loss and divergence; none if the loss is off.
     pub(super) factors: [Option<Tensor>; 2],
     pub(super) sums: Sums,
-}
-
-/// How much each modality counts in the joint embeddings.
-pub(super) enum Weights {
-    /// As much for all entities: the squares of the fusion's weights, `[M]`, and which entities take part, `[M, n]` of 0 and 1.
-    Shared { squared: Tensor, presence: Tensor },
-    /// Each entity's own, 0 where it takes no part, `[M, n]`.
-    Own(Tensor),
-}
-
-impl Weights {
-    /// What of them is learnt.
-    pub(super) fn learnt(&self) -> &Tensor {
-        match self {
-            Self::Shared { squared, .. } => squared,
-            Self::Own(own) => own,
-        }
-    }
-
-    /// Those of the entities `sides` `[…, 2, B]`, without gradient.
-    fn of(&self, sides: &Tensor) -> joint::Weights {
-        match self {
-            Self::Shared { squared, presence } => {
-                joint::Weights::Shared { squared: squared.detach(), presence: picked(presence, sides) }
-            }
-            Self::Own(own) => joint::Weights::Own(picked(&own.detach(), sides)),
-        }
-    }
 }
 
 /// Running sums over the blocks, on the device.
@@ -77,7 +50,7 @@ impl Blocks<'_> {
         let [l, r] = [left, right].map(|at| picked(&self.z, at));
         let cosines = Similarities::of_block(&l, &r);
         let sides = Tensor::stack(&[left, right], 1);
-        let joint = Joint::of(&cosines, self.weights.of(&sides));
+        let joint = Joint::of(&cosines, self.weights.at(&sides));
         let (loss, gradient) = contrastive(&joint.cosines, &masks, self.loss.tau_contrastive);
         self.sums.joint += loss;
         let (of_sum, of_weights) = joint.pull(&gradient, &cosines);
@@ -123,11 +96,6 @@ impl Blocks<'_> {
             add(1, factors, teacher.distil(cosines));
         }
     }
-}
-
-/// The rows `at` of each modality's `[M, n, …]`: `[M, `, sizes of `at`, `, …]`.
-fn picked(of: &Tensor, at: &Tensor) -> Tensor {
-    of.index_select(1, &at.flatten(0, -1)).unflatten(1, at.size())
 }
 
 /// Pairs of pairs in the blocks that a GPU works on together: with six modalities a matrix of them takes 50 MB.

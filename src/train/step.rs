@@ -10,12 +10,13 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
-use super::blocks::{self, Blocks, Group, Sums, Weights};
+use super::blocks::{self, Blocks, Group, Sums};
 use super::draws::{Draw, Draws, What};
 use super::outputs::Outputs;
 use crate::bounds;
 use crate::gradient::{accumulate, pull_all};
 use crate::loss::distillation::Reduction;
+use crate::loss::joint::Weights;
 use crate::loss::odds;
 use crate::loss::similarity::{denormalised, lengths};
 use crate::loss::uncertainty::weigh;
