@@ -41,7 +41,7 @@ fn experts(criterion: &mut Criterion) {
             bencher.iter(|| {
                 if let Some((output, products)) = model.embed(modality, rows, None) {
                     output.sum(Kind::Float).backward();
-                    model.pull(modality, rows, &products);
+                    model.backward(modality, rows, &products);
                 }
             });
         });

@@ -3,13 +3,13 @@
 use tch::{Tensor, no_grad, with_grad};
 
 /// Runs the layers behind `tensor` backwards, given its gradient, of the same shape.
-pub fn pull(tensor: &Tensor, gradient: &Tensor) {
-    pull_all(std::iter::once((tensor, gradient)));
+pub fn backward(tensor: &Tensor, gradient: &Tensor) {
+    backward_all(std::iter::once((tensor, gradient)));
 }
 
 /// Runs the layers behind several tensors backwards together, given the gradient of each. They are joined first: a GPU is then
 /// asked for one product instead of one for each.
-pub fn pull_all<'a>(parts: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) {
+pub fn backward_all<'a>(parts: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) {
     let flat = |of: &Tensor| of.reshape([-1]);
     with_grad(|| {
         let learnt = parts.filter(|(tensor, _)| tensor.requires_grad());
@@ -23,7 +23,7 @@ pub fn pull_all<'a>(parts: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) {
 }
 
 /// Runs the layers behind two tensors backwards together, given the gradient of each and what that is still to be multiplied with.
-pub fn pull_both([one, other]: [(&Tensor, &Tensor, f64); 2]) {
+pub fn backward_both([one, other]: [(&Tensor, &Tensor, f64); 2]) {
     with_grad(|| (product(one.0, one.1) * one.2 + product(other.0, other.1) * other.2).backward());
 }
 
@@ -38,7 +38,7 @@ pub fn accumulate(parameter: &Tensor, first: i64, gradient: &Tensor) {
     if kept.defined() {
         let _ = no_grad(|| kept.narrow(0, first, rows).g_add_(gradient));
     } else {
-        pull(&with_grad(|| parameter.narrow(0, first, rows)), gradient);
+        backward(&with_grad(|| parameter.narrow(0, first, rows)), gradient);
     }
 }
 
@@ -51,10 +51,10 @@ mod tests {
     fn a_given_gradient_goes_through_the_layers_behind() {
         let leaf = Tensor::from_slice(&[1.0_f32, -2.0, 3.0, 4.0]).view([2, 2]).detach().set_requires_grad(true);
         let given = Tensor::from_slice(&[0.5_f32, 1.0, -1.0, 2.0]).view([2, 2]);
-        pull(&leaf.square(), &given);
+        backward(&leaf.square(), &given);
         assert_eq!(leaf.grad(), &given * leaf.detach() * 2.0);
-        pull(&leaf.detach(), &given);
-        pull(&leaf.tr(), &given);
+        backward(&leaf.detach(), &given);
+        backward(&leaf.tr(), &given);
         assert_eq!(leaf.grad(), &given * leaf.detach() * 2.0 + given.tr());
     }
 
@@ -62,12 +62,12 @@ mod tests {
     fn two_tensors_with_one_root_are_run_backwards_together() {
         let leaf = Tensor::from_slice(&[1.0_f32, -2.0]).set_requires_grad(true);
         let given = Tensor::from_slice(&[0.5_f32, 1.0]);
-        pull_both([(&leaf.square(), &given, 3.0), (&-&leaf, &given, 2.0)]);
+        backward_both([(&leaf.square(), &given, 3.0), (&-&leaf, &given, 2.0)]);
         assert_eq!(leaf.grad(), &given * leaf.detach() * 6.0 - &given * 2.0);
         let (square, constant, negative) = (leaf.square(), leaf.detach(), -&leaf);
-        pull_all([&square, &constant, &negative].into_iter().map(|tensor| (tensor, &given)));
+        backward_all([&square, &constant, &negative].into_iter().map(|tensor| (tensor, &given)));
         assert_eq!(leaf.grad(), &given * leaf.detach() * 8.0 - &given * 3.0);
-        pull_all([(&constant, &given)].into_iter());
+        backward_all([(&constant, &given)].into_iter());
     }
 
     #[test]

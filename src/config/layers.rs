@@ -390,6 +390,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_trained_with_is_refused() {
+        let text = error_of("[model.fusion]\nper_entity = true\nties = \"as_published\"\n");
+        assert!(text.contains("`model.fusion`") && text.contains("per_entity needs ties = \"lowest\""), "{text}");
         let text = error_of("[train.curriculum]\npairs = [5, 4]\n");
         assert!(text.contains("`train.curriculum`") && text.contains("`pairs`") && text.contains("2 for 5"), "{text}");
         assert!(!text.contains("defaults.toml"), "{text}");

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::parameters::Parameters;
 use super::precision::Precision;
-use crate::gradient::pull_both;
+use crate::gradient::backward_both;
 use crate::modality::Modality;
 use crate::noise;
 use crate::product::Factor;
@@ -139,11 +139,11 @@ pub fn upper_bound(estimators: &[&Estimator], outputs: &Tensor, permutation: &Te
         let (x, other) = (leaf(&x), all.index_select(0, &picked).view_as(&y));
         let [mean, log_variance] = predict(estimators, &x, true);
         let spread = no_grad(|| Spread::of(&mean, &log_variance, &y, other));
-        bound += spread.log_variance.sum(Kind::Float);
-        spread.pull([&mean, &log_variance], share / rows as f64);
+        bound += spread.summands.sum(Kind::Float);
+        spread.backward([&mean, &log_variance], share / rows as f64);
         block(&of_first).copy_(&x.grad());
-        direct.push(spread.y);
-        permuted.push(spread.other);
+        direct.push(spread.half_of_y);
+        permuted.push(spread.half_of_other);
     }
     let places = Tensor::arange(permutation.size()[0], (Kind::Int64, outputs.device()));
     let back = permutation.empty_like().scatter_(0, permutation, &places);
@@ -169,7 +169,7 @@ pub fn learn(estimators: &[&Estimator], outputs: &Tensor, share: f64) -> Tensor 
             (of_mean, apart)
         });
         loss += squares.sum(Kind::Float);
-        pull_both([(&mean, &of_mean, share / rows), (&log_variance, &squares, -share / (2.0 * rows))]);
+        backward_both([(&mean, &of_mean, share / rows), (&log_variance, &squares, -share / (2.0 * rows))]);
     }
     loss / (2.0 * rows)
 }
@@ -177,13 +177,12 @@ pub fn learn(estimators: &[&Estimator], outputs: &Tensor, share: f64) -> Tensor 
 /// `((μ − other)² − (μ − y)²)/σ²` of a block, and half its gradients, `[G, b, D]` each. What is written out here autograd would take
 /// twice as many passes for.
 struct Spread {
-    /// Half the gradient of the sum in μ.
-    mean: Tensor,
-    /// The summands, minus the gradient in log σ².
-    log_variance: Tensor,
-    /// Half the gradient in y, and minus that in `other`.
-    y: Tensor,
-    other: Tensor,
+    /// These are minus the gradient in log σ², too.
+    summands: Tensor,
+    half_of_mean: Tensor,
+    half_of_y: Tensor,
+    /// Minus half the gradient in `other`.
+    half_of_other: Tensor,
 }
 
 impl Spread {
@@ -192,19 +191,19 @@ impl Spread {
         let mut from_other = mean - &other;
         drop(other);
         let from_y = mean - y;
-        let mut of_other = (-log_variance).exp_();
-        let of_y = &from_y * &of_other;
-        of_other *= &from_other;
-        let of_mean = &of_other - &of_y;
+        let mut half_of_other = (-log_variance).exp_();
+        let half_of_y = &from_y * &half_of_other;
+        half_of_other *= &from_other;
+        let half_of_mean = &half_of_other - &half_of_y;
         // (a + b)·(a − b)/σ² = (a² − b²)/σ².
         from_other += from_y;
-        from_other *= &of_mean;
-        Self { mean: of_mean, log_variance: from_other, y: of_y, other: of_other }
+        from_other *= &half_of_mean;
+        Self { summands: from_other, half_of_mean, half_of_y, half_of_other }
     }
 
     /// Runs what predicted μ and log σ² backwards, `share` being that of half the sum.
-    fn pull(&self, [mean, log_variance]: [&Tensor; 2], share: f64) {
-        pull_both([(mean, &self.mean, share), (log_variance, &self.log_variance, -share / 2.0)]);
+    fn backward(&self, [mean, log_variance]: [&Tensor; 2], share: f64) {
+        backward_both([(mean, &self.half_of_mean, share), (log_variance, &self.summands, -share / 2.0)]);
     }
 }
 

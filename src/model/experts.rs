@@ -249,7 +249,7 @@ impl Experts {
         }
     }
 
-    /// Mixed output `[n, D]` of `rows`, and what [`Self::pull`] needs; `noise` `[n, E]` perturbs the gates while training.
+    /// Mixed output `[n, D]` of `rows`, and what [`Self::backward`] needs; `noise` `[n, E]` perturbs the gates while training.
     pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> (Tensor, Products) {
         let (count, dim) = (self.config.count, self.dim);
         let products = self.products(rows, noise.is_some());
@@ -287,7 +287,7 @@ impl Experts {
     }
 
     /// Adds to the parameters' gradients, once that of [`Self::forward`]'s output has been run back to its products.
-    pub fn pull(&self, rows: &Rows, products: &Products) {
+    pub fn backward(&self, rows: &Rows, products: &Products) {
         no_grad(|| {
             self.accumulate(0, &rows.pull(&products.outputs.grad()), &products.offsets.grad());
             let gates = rows.pull(&products.gates.grad()).split(self.config.count, 0);
@@ -317,7 +317,7 @@ impl Experts {
     }
 
     /// Output of each of two experts for `rows`, as the decoupling loss reads them: `[n, 2·D]`, outside the autograd
-    /// graph. [`Self::pull_pair`] is the way back.
+    /// graph. [`Self::backward_pair`] is the way back.
     pub fn pair(&self, rows: &Rows, experts: (i64, i64)) -> Tensor {
         no_grad(|| {
             let [first, second] = [experts.0, experts.1].map(|expert| self.one(expert));
@@ -329,7 +329,7 @@ impl Experts {
     }
 
     /// Adds to the parameters' gradients, given that of [`Self::pair`], `[n, 2·D]`.
-    pub fn pull_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
+    pub fn backward_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
         no_grad(|| {
             let pulled = rows.pull(gradient).split(self.dim, 0);
             // The offsets are subtracted from every row.

@@ -47,7 +47,7 @@ fn golden_experts_and_gate() {
         assert!((both - expected).abs().max().double_value(&[]) <= 1e-5);
     }
     against_cotangent(&output, &figures).backward();
-    experts.pull(&rows, &products);
+    experts.backward(&rows, &products);
     let weight = parameters.iter().find(|(name, _)| *name == "experts.image.weight").unwrap().1.grad();
     let shift = parameters.iter().find(|(name, _)| *name == "experts.image.shift").unwrap().1.grad();
     let dim = output.size()[1];
@@ -121,7 +121,7 @@ fn a_masked_entity_has_no_embedding_and_pulls_at_nothing() {
         assert_eq!(embedded.get(place), Tensor::zeros([3], (Kind::Float, Device::Cpu)), "{ids:?}");
         assert_eq!(embedded.any_dim(1, false).sum(Kind::Int64).int64_value(&[]), ids.len() as i64 - 1);
         embedded.get(place).sum(Kind::Float).backward();
-        experts.pull(&rows, &products);
+        experts.backward(&rows, &products);
         let gradients = parameters.iter().map(|(_, parameter)| parameter.grad()).filter(Tensor::defined);
         assert!(gradients.map(|gradient| gradient.abs().max().double_value(&[])).eq([0.0; 3]), "{ids:?}");
     }
@@ -175,7 +175,7 @@ fn the_pair_s_way_back_gives_what_autograd_gives() {
             let (experts, _) = moved_experts();
             let cotangent = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([4, 6]);
             if explicit {
-                experts.pull_pair(&rows, (3, 1), &cotangent);
+                experts.backward_pair(&rows, (3, 1), &cotangent);
             } else {
                 let product = rows.times(&Tensor::cat(&[experts.one(3), experts.one(1)], 0));
                 let output = product - Tensor::cat(&[experts.offsets(3, 1), experts.offsets(1, 1)], 1);

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::parameters::Parameters;
@@ -35,8 +35,19 @@ pub struct FusionConfig {
     pub top_k: i64,
     /// Which of equally weighted combinations are kept; at the start all are equal.
     pub ties: Ties,
-    /// Whether each entity has weights of its own, read from its embeddings, instead of the same as all others.
+    /// Whether each entity has weights of its own, read from its embeddings, instead of the same as all others. Of its equal ones the
+    /// first are kept.
     pub per_entity: bool,
+}
+
+/// Weights of an entity's own are no part of the published program, so its ties cannot be kept in them.
+pub(super) fn consistent<'de, D: Deserializer<'de>>(from: D) -> Result<FusionConfig, D::Error> {
+    let config = FusionConfig::deserialize(from)?;
+    if config.per_entity && config.ties == Ties::AsPublished {
+        let message = "per_entity needs ties = \"lowest\": the published program has no weights of an entity's own";
+        return Err(D::Error::custom(message));
+    }
+    Ok(config)
 }
 
 /// Which of equally weighted combinations are kept.
@@ -151,18 +162,22 @@ impl Fusion {
         Self { top_k, ties, logits, gate, members, combinations, foreseen }
     }
 
-    /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0.
-    pub fn weights(&self) -> Tensor {
-        self.members.mv(&self.shares())
+    /// Modality weights `[6]`, in the order of [`Modality::ALL`]; an absent modality has 0. None if each entity has its own.
+    pub fn shared_weights(&self) -> Option<Tensor> {
+        self.gate.is_none().then(|| self.members.mv(&self.shares()))
     }
 
-    /// Each entity's own weights `[6, n]`, if it has any, for unit vectors `z` `[M, n, D]` of the modalities that are there and the
-    /// `lengths` `[M, n, 1]` they had. The gate reads embeddings, and gives them no gradient.
-    pub fn own_weights(&self, z: &Tensor, lengths: &Tensor) -> Option<Tensor> {
-        let logits = self.gate.as_ref()?.logits(z, lengths) + self.logits.shared();
+    /// Each entity's weights `[6, n]`, for unit vectors `z` `[M, n, D]` of the modalities that are there and the `lengths` `[M, n, 1]`
+    /// they had. The gate reads embeddings, and gives them no gradient.
+    pub fn weights_of(&self, z: &Tensor, lengths: &Tensor) -> Tensor {
+        let shared = self.logits.shared().unsqueeze(0);
+        let logits = match &self.gate {
+            Some(gate) => gate.logits(z, lengths) + shared,
+            None => shared.expand([z.size()[1], -1], false),
+        };
         let shares = logits.softmax(1, Kind::Float);
         let shares = if self.drops() { only(&shares, &largest(&shares, self.top_k)) } else { shares };
-        Some(self.members.mm(&shares.tr()))
+        self.members.mm(&shares.tr())
     }
 
     /// Whether each combination is kept, `[C]`.
@@ -172,7 +187,7 @@ impl Fusion {
     }
 
     /// Tells the host what it will choose from, should a GPU be going to ask it. The parameters must not change before
-    /// [`Self::weights`] is called, other than by way of [`Self::forget`].
+    /// [`Self::shared_weights`] is called, other than by way of [`Self::forget`].
     pub fn look_ahead(&self) {
         let asks = self.drops() && self.ties == Ties::AsPublished && self.members.device().is_cuda();
         self.foreseen.replace(asks.then(|| no_grad(|| Arriving::begin(&self.all_shares()))));

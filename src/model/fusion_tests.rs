@@ -26,7 +26,7 @@ fn assert_golden(figures: &Figures, query_dim: i64, names: &[(&str, &str)]) {
     let values = values.collect();
     parameters.assign(&values, std::path::Path::new("fusion")).unwrap();
     let inputs = Modality::ALL.map(|m| figures.leaf(&format!("input.{m}")));
-    let weights = fusion.weights();
+    let weights = fusion.shared_weights().unwrap();
     figures.assert_value("modality_weights", &weights);
     let parts: Vec<Tensor> = inputs.iter().enumerate().map(|(at, x)| normalise(x) * weights.get(at as i64)).collect();
     let joint = Tensor::cat(&parts, 1);
@@ -68,7 +68,7 @@ fn golden_combinations_are_the_published_ones() {
 fn an_absent_modality_leaves_its_combinations_and_an_empty_one_goes() {
     let (fusion, _) = fusion(0, PerModality::from_fn(|m| m != Modality::Image));
     assert_eq!(fusion.combinations, 6);
-    assert!(fusion.weights().double_value(&[Modality::Image as i64]) < f64::EPSILON);
+    assert!(fusion.shared_weights().unwrap().double_value(&[Modality::Image as i64]) < f64::EPSILON);
 }
 
 #[test]
@@ -79,10 +79,11 @@ fn an_entity_has_the_shared_weights_until_its_gate_has_learnt() {
     let (own, parameters) = of(config, present);
     let x = Tensor::randn([5, 3, 4], (Kind::Float, Device::Cpu));
     let (z, lengths) = (normalise(&x), lengths(&x));
-    assert!(shared.own_weights(&z, &lengths).is_none());
-    let weights = || own.own_weights(&z, &lengths).unwrap();
-    let apart = |weights: &Tensor| (weights - shared.weights().unsqueeze(1)).abs().max().double_value(&[]);
-    assert!(apart(&weights()) < 1e-6);
+    assert!(own.shared_weights().is_none());
+    let of_all = shared.shared_weights().unwrap().unsqueeze(1);
+    let weights = || own.weights_of(&z, &lengths);
+    let apart = |weights: &Tensor| (weights - &of_all).abs().max().double_value(&[]);
+    assert!(apart(&weights()) < 1e-6 && apart(&shared.weights_of(&z, &lengths)) < 1e-6);
     for part in ["vectors", "lengths"] {
         let name = format!("fusion.gate.{part}");
         let gate = parameters.iter().find(|(known, _)| **known == name).unwrap().1;

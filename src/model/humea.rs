@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::estimator::Estimator;
 use super::experts::{Experts, ExpertsConfig, Products, Rows};
 use super::features::{Features, ModelInputs};
-use super::fusion::{Fusion, FusionConfig};
+use super::fusion::{self, Fusion, FusionConfig};
 use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
 use super::parameters::Parameters;
 use super::precision::Precision;
@@ -33,6 +33,7 @@ pub struct ModelConfig {
     /// The intra-modality experts.
     pub experts: ExpertsConfig,
     /// The inter-modality fusion.
+    #[serde(deserialize_with = "fusion::consistent")]
     pub fusion: FusionConfig,
     /// What is done to the finished vectors.
     pub propagation: PropagationConfig,
@@ -152,16 +153,16 @@ impl Humea {
         self.graph.backward(gradient, state, &self.pattern);
     }
 
-    /// Embeddings `[n, D]` of a modality with experts, and what [`Self::pull`] needs; `None` if it is ablated or absent.
+    /// Embeddings `[n, D]` of a modality with experts, and what [`Self::backward`] needs; `None` if it is ablated or absent.
     pub fn embed(&self, modality: Modality, rows: &Rows, noise: Option<&Tensor>) -> Option<(Tensor, Products)> {
         let experts = self.experts[modality].as_ref().filter(|_| !self.is_ablated(modality))?;
         Some(experts.forward(rows, noise))
     }
 
     /// Adds to the gradients of a modality's experts, once that of its embeddings has been run back to their products.
-    pub fn pull(&self, modality: Modality, rows: &Rows, products: &Products) {
+    pub fn backward(&self, modality: Modality, rows: &Rows, products: &Products) {
         if let Some(experts) = &self.experts[modality] {
-            experts.pull(rows, products);
+            experts.backward(rows, products);
         }
     }
 
@@ -175,18 +176,18 @@ impl Humea {
         Some((self.experts[modality].as_ref()?, self.estimators[modality].as_ref()?))
     }
 
-    /// Fusion weights of the modalities that take part, `[M]`, in their order.
-    pub fn weights(&self) -> Tensor {
-        self.fusion.weights().index_select(0, &self.taken)
+    /// Fusion weights of the modalities that take part, `[M]`, in their order; none if each entity has its own.
+    pub fn shared_weights(&self) -> Option<Tensor> {
+        Some(self.fusion.shared_weights()?.index_select(0, &self.taken))
     }
 
-    /// Fusion weights of entities that have their own, `[M, n]`, for the unit vectors `z` `[M, n, D]` of the modalities that take part
-    /// and the `lengths` `[M, n, 1]` they had; none if all entities share theirs.
-    pub fn own_weights(&self, z: &Tensor, lengths: &Tensor) -> Option<Tensor> {
-        Some(self.fusion.own_weights(z, lengths)?.index_select(0, &self.taken))
+    /// Each entity's fusion weights, `[M, n]`, for the unit vectors `z` `[M, n, D]` of the modalities that take part and the `lengths`
+    /// `[M, n, 1]` they had.
+    pub fn weights_of(&self, z: &Tensor, lengths: &Tensor) -> Tensor {
+        self.fusion.weights_of(z, lengths).index_select(0, &self.taken)
     }
 
-    /// Prepares for the next [`Self::weights`], once the parameters are what they will then be.
+    /// Prepares for the next [`Self::shared_weights`], once the parameters are what they will then be.
     pub fn look_ahead(&self) {
         self.fusion.look_ahead();
     }
@@ -229,21 +230,21 @@ impl Humea {
             let count = ids.size()[0];
             let width = self.modalities.len() as i64 * self.config.dim;
             let vectors = Tensor::empty([count, width], (Kind::Float, ids.device()));
-            let (graph, shared) = (self.graph_forward().0, self.weights());
-            let mut sum = shared.zeros_like();
+            let (graph, shared) = (self.graph_forward().0, self.shared_weights());
+            let mut sum = Tensor::zeros([self.modalities.len() as i64], (Kind::Float, ids.device()));
             let together = if ids.device().is_cuda() { GPU_BLOCK } else { BLOCK };
             for (ids, vectors) in ids.split(together, 0).iter().zip(vectors.split(together, 0)) {
                 let x = self.noiseless(&graph, ids);
                 let lengths = lengths(&x);
                 let z = x / &lengths;
-                let weights = self.own_weights(&z, &lengths).inspect(|own| {
-                    sum += own.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
-                });
-                let weights = weights.unwrap_or_else(|| shared.unsqueeze(1)).unsqueeze(2);
-                vectors.view([-1, shared.size()[0], self.config.dim]).copy_(&(z * weights).transpose(0, 1));
+                let weights = shared.as_ref().map_or_else(|| self.weights_of(&z, &lengths), |all| all.unsqueeze(1));
+                if shared.is_none() {
+                    sum += weights.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+                }
+                let weighted = (z * weights.unsqueeze(2)).transpose(0, 1);
+                vectors.view([-1, self.modalities.len() as i64, self.config.dim]).copy_(&weighted);
             }
-            let weights = if self.config.fusion.per_entity { sum / count.max(1) as f64 } else { shared };
-            Joint { vectors, weights }
+            Joint { vectors, weights: shared.unwrap_or_else(|| sum / count.max(1) as f64) }
         })
     }
 

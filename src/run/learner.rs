@@ -15,44 +15,8 @@ use crate::modality::PerModality;
 use crate::model::features::ModelInputs;
 use crate::model::{Humea, Joint};
 use crate::noise::Randomness;
-use crate::train::step::{EpochLosses, StepConfig, Trainer, Underway};
+use crate::train::step::{StepConfig, Trainer, Underway};
 use crate::transfer;
-
-/// The loss of one epoch, by part.
-pub(super) struct EpochLoss {
-    losses: EpochLosses,
-}
-
-impl EpochLoss {
-    /// Once it is known.
-    pub(super) fn of(epoch: Underway) -> Self {
-        Self { losses: epoch.wait() }
-    }
-
-    pub(super) fn total(&self) -> f64 {
-        self.losses.total
-    }
-
-    /// What is not a finite number any more, and its value; a modality's part rather than a sum it has spoilt. The
-    /// estimators spoil the next epoch's parts, which say more.
-    pub(super) fn diverged(&self) -> Option<(String, f64)> {
-        let spoilt = self.parts().into_iter().filter(|(name, value)| name != "estimator" && !value.is_finite());
-        let (name, value) = spoilt.max_by_key(|(name, _)| name.contains('/'))?;
-        let culprit = name.split_once('/').map(|(_, modality)| format!("modality {modality} ({name})"));
-        Some((culprit.unwrap_or_else(|| format!("the loss ({name})")), value))
-    }
-
-    /// The parts by name.
-    pub(super) fn parts(&self) -> BTreeMap<String, f64> {
-        let EpochLosses { total, joint, contrastive, distillation, decoupling, estimator } = &self.losses;
-        let whole = [("total", total), ("joint", joint), ("decoupling", decoupling), ("estimator", estimator)];
-        let mut parts: BTreeMap<String, f64> = whole.map(|(name, part)| (name.to_owned(), *part)).into();
-        for (kind, of) in [("contrastive", contrastive), ("distillation", distillation)] {
-            parts.extend(of.iter().filter_map(|(modality, part)| Some((format!("{kind}/{modality}"), (*part)?))));
-        }
-        parts
-    }
-}
 
 /// The model of a run, with its optimisers.
 pub(super) struct Learner {
@@ -154,9 +118,9 @@ impl Learner {
 
     /// Everything that must survive a kill, by name.
     pub(super) fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let Trainer { optimiser, estimator_optimiser, .. } = &self.trainer;
+        let Trainer { optimiser, decoupling, .. } = &self.trainer;
         let mut all = self.parameters();
-        for (prefix, optimiser) in [(OPTIMISER, optimiser), (ESTIMATOR_OPTIMISER, estimator_optimiser)] {
+        for (prefix, optimiser) in [(OPTIMISER, optimiser), (ESTIMATOR_OPTIMISER, &decoupling.optimiser)] {
             all.extend(optimiser.state().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
         }
         all
@@ -173,9 +137,9 @@ impl Learner {
     /// Takes up what [`Self::tensors`] gave; `path` is named in errors.
     pub(super) fn restore(&mut self, tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(), RunError> {
         self.assign(tensors, path)?;
-        let Trainer { model, optimiser, estimator_optimiser, .. } = &mut self.trainer;
+        let Trainer { model, optimiser, decoupling, .. } = &mut self.trainer;
         optimiser.restore(under(OPTIMISER, tensors), &model.parameters, path)?;
-        estimator_optimiser.restore(under(ESTIMATOR_OPTIMISER, tensors), &model.estimator_parameters, path)?;
+        decoupling.optimiser.restore(under(ESTIMATOR_OPTIMISER, tensors), &model.estimator_parameters, path)?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use tch::Device;
 use super::RunError;
 use super::checkpoint::{Best, Checkpoint, State};
 use super::folder::{Checkpointed, RunFolder};
-use super::learner::{EpochLoss, Learner};
+use super::learner::Learner;
 use super::pace::Pace;
 use crate::align::Candidates;
 use crate::config::Config;
@@ -155,15 +155,17 @@ impl<'a> Session<'a> {
 
     /// One line in the log, once the epoch is over.
     fn write_down(&mut self, Begun { epoch, links, underway }: Begun) -> Result<(), RunError> {
-        let loss = EpochLoss::of(underway);
+        let loss = underway.wait();
         let seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
         self.state.seconds += seconds;
         if let Some((culprit, value)) = loss.diverged() {
             return Err(self.diverged(epoch, culprit, value));
         }
-        self.record(&Line::Epoch { epoch, loss: loss.parts(), seconds, links })?;
-        self.untold.push(loss.total());
+        // JSON has no infinity. Where the estimators ran off to shows in the next epoch's losses.
+        let parts = loss.parts().into_iter().filter(|(_, part)| part.is_finite()).collect();
+        self.record(&Line::Epoch { epoch, loss: parts, seconds, links })?;
+        self.untold.push(loss.total);
         Ok(())
     }
 

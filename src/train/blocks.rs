@@ -60,12 +60,14 @@ impl Blocks<'_> {
                 let _ = self.sums.weights.index_add_(1, &sides.flatten(0, -1), &of_weights.flatten(1, -1));
             }
         }
-        let teacher = Teacher::new(&joint.cosines, &masks, self.loss.tau_distillation, self.loss.reduction);
+        let teacher = self.factors[1].as_ref().map(|factors| {
+            (factors, Teacher::new(&joint.cosines, &masks, self.loss.tau_distillation, self.loss.reduction))
+        });
         for (first, count) in spans(&self.z) {
             let part = |tensor: &Tensor| tensor.narrow(0, first, count);
             let cosines = cosines.of(first, count);
             let mut gradient = joint.of_modalities(&of_sum, first, count);
-            self.modalities((first, count), &cosines, &mut gradient, (&masks, &teacher));
+            self.modalities((first, count), &cosines, &mut gradient, (&masks, teacher.as_ref()));
             let [of_left, of_right] = gradient.pull(&part(&l), &part(&r));
             let mut z = self.sums.z.narrow(0, first, count);
             for (at, gradient) in [(left, of_left), (right, of_right)] {
@@ -80,7 +82,7 @@ impl Blocks<'_> {
         (first, count): (i64, i64),
         cosines: &Similarities,
         gradient: &mut Similarities,
-        (masks, teacher): (&Masks, &Teacher),
+        (masks, teacher): (&Masks, Option<&(&Tensor, Teacher)>),
     ) {
         let part = |of: &Tensor| of.narrow(0, first, count);
         let column = |of: &Tensor| part(of).view([-1, 1, 1, 1, 1]);
@@ -92,7 +94,7 @@ impl Blocks<'_> {
         if let Some(factors) = &self.factors[0] {
             add(0, factors, contrastive(cosines, masks, self.loss.tau_contrastive));
         }
-        if let Some(factors) = &self.factors[1] {
+        if let Some((factors, teacher)) = teacher {
             add(1, factors, teacher.distil(cosines));
         }
     }

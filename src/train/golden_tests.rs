@@ -350,7 +350,8 @@ const ROUNDING: f64 = 1e-6;
 type Part = fn(&EpochLosses) -> f64;
 
 /// The losses that were recorded.
-const PARTS: [(&str, Part); 2] = [("total", |loss| loss.total), ("estimator", |loss| loss.estimator)];
+const PARTS: [(&str, Part); 2] =
+    [("total", |loss| loss.total), ("estimator", |loss| loss.estimator.unwrap_or(f64::NAN))];
 
 fn links_of(trainer: &Trainer, list: &mut TrainingList, epoch: u64) -> Vec<[u32; 2]> {
     list.at(epoch, |_| {}, || trainer.model.joint(&every_entity(trainer)).vectors).to_vec()

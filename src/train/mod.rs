@@ -9,6 +9,7 @@
 pub mod adamw;
 mod blocks;
 pub mod curriculum;
+pub mod decoupling;
 mod draws;
 #[cfg(test)]
 mod golden_tests;

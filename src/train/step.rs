@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::TrainConfig;
 use super::adamw::{AdamW, AdamWConfig};
 use super::blocks::{self, Blocks, Group, Sums};
+use super::decoupling::{Decoupling, Scene};
 use super::draws::{Draw, Draws, What};
-use super::outputs::Outputs;
 use crate::bounds;
-use crate::gradient::{accumulate, pull_all};
+use crate::gradient::{accumulate, backward_all};
 use crate::loss::distillation::Reduction;
 use crate::loss::joint::Weights;
 use crate::loss::odds;
@@ -22,7 +22,6 @@ use crate::loss::similarity::{denormalised, lengths};
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
-use crate::model::estimator::{self, Estimator};
 use crate::model::experts::{Products, Rows};
 use crate::noise::Randomness;
 use crate::transfer::{self, Arriving};
@@ -125,15 +124,11 @@ pub struct Trainer {
     pub model: Humea,
     /// The optimiser of the model.
     pub optimiser: AdamW,
-    /// The optimiser of the estimators.
-    pub estimator_optimiser: AdamW,
+    /// The decoupling of the experts, with the optimiser of the estimators.
+    pub decoupling: Decoupling,
     config: StepConfig,
-    randomness: Randomness,
     draws: RefCell<Draws>,
-    every: PerModality<Option<Rows>>,
     gathered: Option<Gathered>,
-    /// The outputs that an epoch will decouple.
-    ahead: Option<(u64, Vec<Outputs>)>,
 }
 
 /// Embeddings of the training list's entities in one modality, `[n, D]`, and what its experts need to run backwards, if it has any.
@@ -142,16 +137,15 @@ type Embedded = (Tensor, Option<Products>);
 impl Trainer {
     /// A trainer that has not stepped yet.
     pub fn new(model: Humea, config: StepConfig, randomness: Randomness) -> Self {
-        let every = model.select_every();
-        let (optimiser, estimator_optimiser) = (AdamW::new(config.optimiser), AdamW::new(config.optimiser));
+        let (optimiser, decoupling) = (AdamW::new(config.optimiser), Decoupling::new(&model, &config, randomness));
         let draws = RefCell::new(Draws::new(randomness, model.device()));
-        Self { model, optimiser, estimator_optimiser, config, randomness, draws, every, gathered: None, ahead: None }
+        Self { model, optimiser, decoupling, config, draws, gathered: None }
     }
 
     /// Must be called after the model's parameters were overwritten, by a checkpoint for instance: what was computed
     /// from the old ones is forgotten.
     pub fn forget(&mut self) {
-        self.ahead = None;
+        self.decoupling.forget();
         self.model.forget();
     }
 
@@ -163,28 +157,29 @@ impl Trainer {
     /// The same, but that a GPU may still be at it when this returns: it can be asked for the next epoch meanwhile.
     pub fn begin(&mut self, epoch: u64, links: &[[u32; 2]]) -> Underway {
         self.optimiser.zero_grad(&self.model.parameters);
-        let squared = self.model.weights().square();
+        let squared = self.model.shared_weights().map(|weights| weights.square());
         let gathered = self.gather(links);
         // It depends on nothing of this epoch and is soon asked for: a GPU works on it while the host asks for the many small steps that
         // follow.
-        let decoupling = self.decouple(epoch, &gathered);
+        let scene = Scene { model: &self.model, epoch, rows: &gathered.rows };
+        let bound = self.decoupling.bound(scene, self.draws.get_mut());
         let (graph, graph_state) = self.model.graph_forward();
         let graph = graph.set_requires_grad(true);
         let embedded = self.embedded(epoch, &graph, &gathered);
         // Nothing else is drawn in this epoch.
         self.draws.get_mut().look_ahead();
-        let (z, lengths) = no_grad(|| normalised(&embedded));
-        let weights = self.fusion_weights(squared, &gathered, &z, &lengths);
-        let (sums, total) = no_grad(|| self.blocks(links, &gathered, &z, &weights));
-        self.pull(embedded, [&z, &sums.z, &lengths], (weights.learnt(), &sums.weights), &gathered);
+        let unit = no_grad(|| Unit::of(&embedded));
+        let weights = self.fusion_weights(squared, &gathered, &unit);
+        let (sums, total) = no_grad(|| self.blocks(links, &gathered, &unit.z, &weights));
+        self.backward(embedded, &unit, &sums, &weights, &gathered);
         if graph.grad().defined() {
             self.model.graph_backward(&graph.grad(), &graph_state);
         }
         self.optimiser.step(&self.model.parameters);
         self.model.look_ahead();
-        let estimator = self.step_estimators(epoch, &gathered);
+        let estimator = self.decoupling.learn(Scene { model: &self.model, epoch, rows: &gathered.rows });
         self.gathered = Some(gathered);
-        self.report(&sums, &total, &decoupling, &estimator)
+        self.report(&sums, total, bound.zip(estimator).map(<[Tensor; 2]>::from).as_ref())
     }
 
     fn device(&self) -> Device {
@@ -203,9 +198,7 @@ impl Trainer {
         match self.gathered.take() {
             Some(kept) if kept.entities == entities => kept,
             _ => {
-                if self.config.loss.decoupled == DecoupledEntities::Batch {
-                    self.forget();
-                }
+                self.decoupling.forget_list();
                 let ids: Vec<i64> = entities.iter().map(|id| i64::from(*id)).collect();
                 let ids = transfer::slice(&ids, self.device());
                 let rows = self.model.select(&ids);
@@ -223,25 +216,25 @@ impl Trainer {
     fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Embedded {
         let count = gathered.entities.len() as i64;
         let zeros = || (self.model.zeros(count), None);
-        let Some(rows) = &gathered.rows[modality] else {
-            let ablated = self.model.is_ablated(modality);
-            return if ablated { zeros() } else { (graph.index_select(0, &gathered.ids), None) };
-        };
+        if self.model.is_ablated(modality) {
+            return zeros();
+        }
+        let Some(rows) = &gathered.rows[modality] else { return (graph.index_select(0, &gathered.ids), None) };
         let experts = self.model.decoupled(modality).map_or(0, |(experts, _)| experts.count());
         let noise = self.draws.borrow_mut().get(Draw { modality, epoch, what: What::Gating([count, experts]) });
         self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
     }
 
-    /// Runs the layers behind the embeddings and behind the fusion's weights backwards, given normalised embeddings, their gradient and
-    /// the lengths they had, `[M, n, …]` each, and what is learnt of the weights with its gradient.
+    /// Runs the layers behind the embeddings and behind the fusion's weights backwards, given the gradients that the blocks have left.
     ///
     /// On a CPU one modality after another: what the layers of one have kept is gone before the next one's work. Images, usually the
     /// widest, come last but one this way. A GPU is asked for all at once.
-    fn pull(
+    fn backward(
         &self,
         embedded: Vec<Embedded>,
-        [z, of_z, lengths]: [&Tensor; 3],
-        weights: (&Tensor, &Tensor),
+        Unit { z, lengths }: &Unit,
+        sums: &Sums,
+        weights: &Weights,
         gathered: &Gathered,
     ) {
         let together = if z.device().is_cuda() { embedded.len() } else { 1 };
@@ -249,25 +242,26 @@ impl Trainer {
         while !all.is_empty() {
             let group = all.split_off(all.len() - together.min(all.len()));
             let (first, count) = (group[0].0.1, group.len() as i64);
-            let [z, of_z, lengths] = [z, of_z, lengths].map(|of| of.narrow(0, first, count));
+            let [z, of_z, lengths] = [z, &sums.z, lengths].map(|of| of.narrow(0, first, count));
             let of_x = no_grad(|| denormalised(&of_z, &z, &lengths)).unbind(0);
-            let last = all.is_empty().then_some(weights);
-            pull_all(group.iter().map(|(_, (x, _))| x).zip(&of_x).chain(last));
+            let last = all.is_empty().then_some((weights.learnt(), &sums.weights));
+            backward_all(group.iter().map(|(_, (x, _))| x).zip(&of_x).chain(last));
             for ((modality, _), (_, products)) in group {
                 if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
-                    self.model.pull(modality, rows, &products);
+                    self.model.backward(modality, rows, &products);
                 }
             }
         }
     }
 
-    /// How much each modality of the training list's entities counts, given the squares of the fusion's weights, `[M]`.
-    fn fusion_weights(&self, squared: Tensor, gathered: &Gathered, z: &Tensor, lengths: &Tensor) -> Weights {
+    /// How much each modality of the training list's entities counts, given the squares of the fusion's weights, `[M]`, if they share
+    /// those.
+    fn fusion_weights(&self, squared: Option<Tensor>, gathered: &Gathered, Unit { z, lengths }: &Unit) -> Weights {
         // What experts make of an empty bag is zero at first: it adds nothing to the length of the joint.
         let presence = &gathered.presence * z.any_dim(2, false);
-        match self.model.own_weights(z, lengths) {
-            Some(own) => Weights::Own(own * presence),
-            None => Weights::Shared { squared, presence },
+        match squared {
+            Some(squared) => Weights::Shared { squared, presence },
+            None => Weights::Own(self.model.weights_of(z, lengths) * presence),
         }
     }
 
@@ -322,105 +316,38 @@ impl Trainer {
         transfer::slice(&rows, self.device())
     }
 
-    /// The decoupling loss of every modality with experts, run backwards; the mean of the bounds.
-    fn decouple(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
-        let kept = self.ahead.take().filter(|(of, _)| *of == epoch).map(|(_, outputs)| outputs);
-        let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let count = self.with_experts().count() as f64;
-        for outputs in kept.unwrap_or_else(|| self.expert_outputs(epoch, gathered)) {
-            sum += self.decouple_group(epoch, gathered, outputs, count);
-        }
-        sum
-    }
-
-    fn decouple_group(&self, epoch: u64, gathered: &Gathered, outputs: Outputs, count: f64) -> Tensor {
-        let weight = self.config.loss.lambda_decoupling / count;
-        let (estimators, permutation) = (self.estimators(&outputs), self.permutations(epoch, &outputs));
-        let Outputs { of, values } = outputs;
-        let (bound, gradient) = estimator::upper_bound(&estimators, &values, &permutation, weight);
-        drop(values);
-        for ((modality, pair), gradient) in of.into_iter().zip(gradient.unbind(0)) {
-            let parts = self.model.decoupled(modality).zip(self.decoupled_rows(modality, gathered));
-            if let Some(((experts, _), rows)) = parts.filter(|_| weight != 0.0) {
-                experts.pull_pair(rows, pair, &gradient);
-            }
-        }
-        bound / count
-    }
-
-    fn estimators(&self, outputs: &Outputs) -> Vec<&Estimator> {
-        outputs.of.iter().filter_map(|(modality, _)| Some(self.model.decoupled(*modality)?.1)).collect()
-    }
-
-    /// For each modality's rows another order, one after another: `[G·n]`.
-    fn permutations(&self, epoch: u64, outputs: &Outputs) -> Tensor {
-        let rows = outputs.values.size()[1];
-        let each = outputs.of.iter().zip(0..).filter_map(|((modality, _), place)| {
-            let draw = Draw { modality: *modality, epoch, what: What::Permutation(rows) };
-            Some(self.draws.borrow_mut().get(draw)? + place * rows)
-        });
-        Tensor::cat(&each.collect::<Vec<_>>(), 0)
-    }
-
-    fn with_experts(&self) -> impl Iterator<Item = Modality> + '_ {
-        self.model.modalities().iter().copied().filter(|modality| self.model.decoupled(*modality).is_some())
-    }
-
-    /// The rows the decoupling is taken over.
-    fn decoupled_rows<'a>(&'a self, modality: Modality, gathered: &'a Gathered) -> Option<&'a Rows> {
-        match self.config.loss.decoupled {
-            DecoupledEntities::All => self.every[modality].as_ref(),
-            DecoupledEntities::Batch => gathered.rows[modality].as_ref(),
-        }
-    }
-
-    /// Outputs of the pairs of experts an epoch decouples.
-    fn expert_outputs(&self, epoch: u64, gathered: &Gathered) -> Vec<Outputs> {
-        Outputs::grouped(self.with_experts().filter_map(|modality| {
-            let (experts, _) = self.model.decoupled(modality)?;
-            let pair = self.randomness.expert_pair(modality, epoch, experts.count());
-            Some((modality, pair, experts.pair(self.decoupled_rows(modality, gathered)?, pair)))
-        }))
-    }
-
-    /// The estimators' own step on fresh outputs of the experts; the mean of their losses.
-    ///
-    /// The parameters are now those the next epoch begins with, and the pair is the one that it decouples: its outputs
-    /// are kept for it.
-    fn step_estimators(&mut self, epoch: u64, gathered: &Gathered) -> Tensor {
-        self.estimator_optimiser.zero_grad(&self.model.estimator_parameters);
-        let mut sum = Tensor::zeros([0_i64; 0], (Kind::Float, self.device()));
-        let share = 1.0 / self.with_experts().count().max(1) as f64;
-        let ahead = self.expert_outputs(epoch + 1, gathered);
-        for outputs in &ahead {
-            sum += estimator::learn(&self.estimators(outputs), &outputs.values, share) * share;
-        }
-        self.ahead = Some((epoch + 1, ahead));
-        self.estimator_optimiser.step(&self.model.estimator_parameters);
-        sum
-    }
-
     /// Sends the sums to the host, all at once.
-    fn report(&self, sums: &Sums, total: &Tensor, decoupling: &Tensor, estimator: &Tensor) -> Underway {
-        let total = total + decoupling * self.config.loss.lambda_decoupling;
-        let [contrastive, distillation] = &sums.parts;
-        let all =
-            [contrastive, distillation, &total, &sums.joint, decoupling, estimator].map(|part| part.reshape([-1]));
+    fn report(&self, sums: &Sums, mut total: Tensor, decoupled: Option<&[Tensor; 2]>) -> Underway {
         let loss = &self.config.loss;
+        if let Some([bound, _]) = decoupled {
+            total += bound * loss.lambda_decoupling;
+        }
+        let [contrastive, distillation] = &sums.parts;
+        let parts = [contrastive, distillation, &total, &sums.joint].into_iter().chain(decoupled.into_iter().flatten());
+        let flat: Vec<Tensor> = parts.map(|part| part.reshape([-1])).collect();
         Underway {
-            losses: Arriving::begin(&Tensor::cat(&all, 0)),
+            losses: Arriving::begin(&Tensor::cat(&flat, 0)),
             modalities: self.model.modalities().to_vec(),
             parts: [loss.unimodal_alignment, loss.unimodal_distillation],
         }
     }
 }
 
-/// Embeddings of unit length, `[M, n, D]`, and the lengths they had, `[M, n, 1]`.
-fn normalised(embedded: &[Embedded]) -> (Tensor, Tensor) {
-    let mut z = Tensor::stack(&embedded.iter().map(|(x, _)| x).collect::<Vec<_>>(), 0);
-    let lengths = lengths(&z);
-    z /= &lengths;
-    (z, lengths)
+/// Embeddings of unit length, and the lengths they had.
+struct Unit {
+    /// `[M, n, D]`.
+    z: Tensor,
+    /// `[M, n, 1]`.
+    lengths: Tensor,
+}
+
+impl Unit {
+    fn of(embedded: &[Embedded]) -> Self {
+        let mut z = Tensor::stack(&embedded.iter().map(|(x, _)| x).collect::<Vec<_>>(), 0);
+        let lengths = lengths(&z);
+        z /= &lengths;
+        Self { z, lengths }
+    }
 }
 
 /// The weighting of the modalities' losses of one kind by learnt uncertainty: `outer · Σ_m (e^{−s_m}·inner·L_m + s_m)` for

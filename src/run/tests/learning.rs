@@ -225,6 +225,25 @@ fn confidence_is_learnt_with_the_decoding_in_use() {
 }
 
 #[test]
+fn experts_that_are_not_decoupled_cost_nothing_and_report_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let path = store(place.path(), false);
+    let of = |name: &str, epochs, existing| {
+        let folder = place.path().join(name);
+        run(&config(&path, epochs, &["loss.lambda_decoupling=0"]), &folder, existing).unwrap();
+        folder
+    };
+    let folder = of("run", 3, Existing::Refuse);
+    let log = crate::report::read(&folder.join("metrics.jsonl")).unwrap();
+    let Line::Epoch { loss, .. } = &log[0] else { panic!("{log:?}") };
+    assert!(loss.contains_key("joint") && !loss.contains_key("decoupling") && !loss.contains_key("estimator"));
+    let estimators = |folder: &Path| {
+        bits(folder).into_iter().filter(|(name, _)| name.starts_with("estimators/")).collect::<Vec<_>>()
+    };
+    assert_eq!(estimators(&folder), estimators(&of("other", 5, Existing::Refuse)));
+}
+
+#[test]
 fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = store(place.path(), false);
@@ -232,6 +251,8 @@ fn another_store_an_absent_model_and_a_diverging_loss_are_refused() {
     for epochs in [1, 40] {
         let wild = run(&config(&path, epochs, &["train.lr=1e30"]), &folder, Existing::Replace).unwrap_err();
         assert!(matches!(wild, RunError::Diverged { .. }), "{wild}");
+        // The estimators' loss is no number any more in the line before.
+        crate::report::read(&folder.join("metrics.jsonl")).unwrap();
     }
     let reopened = Reopened::open(&folder, None).unwrap().evaluate(&Silent);
     assert!(matches!(reopened, Err(RunError::NoModel { .. })));
