@@ -60,12 +60,9 @@ fn weights(args: &Args, bars: &Bars) -> Result<(PathBuf, [Option<String>; 2]), H
     }
     let name = if args.model == "vgg16" { VGG16 } else { &args.model };
     let repository = Hub::from_env()?.repository(name, args.revision.as_deref())?;
-    let file = match repository.find("model.safetensors", bars)? {
+    let file = match repository.find_first(&["model.safetensors", "pytorch_model.bin"], bars)?.found() {
         Some(file) => file,
-        None => match repository.find("pytorch_model.bin", bars)? {
-            Some(file) => file,
-            None => repository.get("model.safetensors", bars)?,
-        },
+        None => repository.get("model.safetensors", bars)?,
     };
     Ok((file, [Some(name.to_owned()), repository.commit()]))
 }

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::cache::text_hash;
 use super::config::{Architecture, ConfigError, ModelConfig, read_json};
-use super::hub::{HubError, Repository};
+use super::hub::{HubError, Lookup, Repository};
 use super::layers::{BuildError, Encoder};
 use super::pooling::Pooling;
 use super::tokenizer::{Tokeniser, TokenizerError};
@@ -26,6 +26,9 @@ pub enum EmbedderError {
     /// A file is not to be had.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A file that would say how the vectors of tokens become one may be there or not.
+    #[error("{0}; or give both --pooling and --normalize, which that file would decide")]
+    Undecided(HubError),
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -75,7 +78,7 @@ pub enum EmbedderError {
 impl Fault for EmbedderError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::Hub(error) => error.kind(),
+            Self::Hub(error) | Self::Undecided(error) => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Weights(error) => error.kind(),
             Self::Tokenizer(error) => error.kind(),
@@ -221,7 +224,7 @@ impl Embedder {
             crate::device::keep_freed_memory();
         }
         let config = ModelConfig::read(&model.get("config.json", observer)?)?;
-        let layout = Layout::read(model, observer)?;
+        let layout = Layout::read(model, &options, observer)?;
         let mut tokens = Tokeniser::open(model, config.architecture, observer)?;
         let files = weight_files(model, observer)?;
         let kind = options.precision.kind(device);
@@ -371,15 +374,16 @@ fn layer(asked: Option<usize>, blocks: usize) -> Result<usize, EmbedderError> {
 
 /// The weight files of a model: safetensors if there are any.
 fn weight_files(model: &Repository, observer: &dyn Observer) -> Result<Vec<PathBuf>, EmbedderError> {
-    for name in ["model.safetensors", "pytorch_model.bin"] {
-        if let Some(path) = model.find(name, observer)? {
-            return Ok(vec![path]);
+    let known =
+        ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+    match model.find_first(&known, observer)? {
+        Lookup::Found(path) if path.extension().is_some_and(|extension| extension == "json") => {
+            shards(&path)?.iter().map(|name| Ok(model.get(name, observer)?)).collect()
         }
-        if let Some(index) = model.find(&format!("{name}.index.json"), observer)? {
-            return shards(&index)?.iter().map(|name| Ok(model.get(name, observer)?)).collect();
-        }
+        Lookup::Found(path) => Ok(vec![path]),
+        Lookup::Unknown(reason) => Err(reason.into()),
+        Lookup::Absent => Err(EmbedderError::NoWeights(model.name())),
     }
-    Err(EmbedderError::NoWeights(model.name()))
 }
 
 /// One hash for all the files: that of the file, or of their hashes.
@@ -408,22 +412,27 @@ struct Layout {
 const USUAL_LENGTH: usize = 512;
 
 impl Layout {
-    fn read(model: &Repository, observer: &dyn Observer) -> Result<Self, EmbedderError> {
+    fn read(model: &Repository, options: &Options, observer: &dyn Observer) -> Result<Self, EmbedderError> {
         let mut layout = Self::default();
-        if let Some(path) = model.find("modules.json", observer)? {
+        if let Some(path) = decided(model.find("modules.json", observer)?, options.normalize.is_some())? {
             layout.read_modules(path)?;
         }
-        if let Some(path) = model.find("1_Pooling/config.json", observer)? {
+        if let Some(path) = decided(model.find("1_Pooling/config.json", observer)?, options.pooling.is_some())? {
             layout.pooling = pooling_of(&read_json(&path)?);
             if layout.pooling.is_none() {
                 let note = format!("{} names no pooling known here; --pooling chooses one", path.display());
                 observer.on(Event::Note(&note));
             }
         }
-        if let Some(path) = model.find("sentence_bert_config.json", observer)? {
-            layout.sentence_length = length_in(&read_json(&path)?, "max_seq_length");
+        match model.find("sentence_bert_config.json", observer)? {
+            Lookup::Found(path) => layout.sentence_length = length_in(&read_json(&path)?, "max_seq_length"),
+            Lookup::Unknown(reason) if options.max_length.is_none() => {
+                observer
+                    .on(Event::Note(&format!("{reason}; until then --max-length chooses the length it would give")));
+            }
+            Lookup::Unknown(_) | Lookup::Absent => {}
         }
-        if let Some(path) = model.find("tokenizer_config.json", observer)? {
+        if let Some(path) = model.find("tokenizer_config.json", observer)?.found() {
             layout.tokenizer_length = length_in(&read_json(&path)?, "model_max_length");
         }
         Ok(layout)
@@ -453,6 +462,15 @@ impl Layout {
                 Ok(longest.map_or(usual, |longest| usual.min(longest)))
             }
         }
+    }
+}
+
+/// A file that would decide something, unless that is `given`: what would be taken in its stead may be wrong, and nobody
+/// would see it.
+fn decided(file: Lookup, given: bool) -> Result<Option<PathBuf>, EmbedderError> {
+    match file {
+        Lookup::Unknown(reason) if !given => Err(EmbedderError::Undecided(reason)),
+        file => Ok(file.found()),
     }
 }
 

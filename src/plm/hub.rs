@@ -7,17 +7,20 @@
 //!                                     └───────► download, check its SHA-256, then as above
 //! ```
 //!
+//! All files of a repository are of one commit: the one that the cache holds for the revision, otherwise the one that the
+//! Hub names when it is first asked.
+//!
 //! The one file that knows `hf-hub`, which itself reads neither `HF_TOKEN`, `HF_HUB_CACHE` nor `HF_HUB_OFFLINE` and
 //! checks no hash.
 
 use std::cell::OnceCell;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind};
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
 mod download;
@@ -186,6 +189,27 @@ impl Fault for HubError {
 /// A name that ends so is meant as a file, not as a repository.
 const WEIGHT_FILES: [&str; 4] = ["safetensors", "bin", "pt", "pth"];
 
+/// What is known of a file that a model may have.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The model has it, here.
+    Found(PathBuf),
+    /// The model lacks it.
+    Absent,
+    /// It is not in the cache and the Hub cannot be asked: why not.
+    Unknown(HubError),
+}
+
+impl Lookup {
+    /// The path of a file that can be done without.
+    pub fn found(self) -> Option<PathBuf> {
+        match self {
+            Self::Found(path) => Some(path),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// A pretrained model's files.
 #[derive(Debug)]
 pub struct Repository {
@@ -203,9 +227,12 @@ enum Place {
 struct Remote {
     hub: Hub,
     name: String,
+    /// The branch, tag or commit that is asked for.
     revision: String,
-    api: ApiRepo,
-    /// The files of the repository; asked for once, and only if something is not cached.
+    api: Api,
+    /// The commit of all files, once it is known.
+    commit: OnceCell<String>,
+    /// The files of the commit; asked for once, and only if something is not cached.
     listing: OnceCell<Vec<String>>,
 }
 
@@ -225,26 +252,34 @@ impl Hub {
         if !is_repository_name(name) {
             return Err(HubError::Name(name.to_owned()));
         }
-        let revision = revision.unwrap_or("main").to_owned();
-        let api = self.api(name, &revision)?;
-        let remote = Remote { hub: self.clone(), name: name.to_owned(), revision, api, listing: OnceCell::new() };
+        let remote = self.remote(name, revision.unwrap_or("main"))?;
         Ok(Repository { place: Place::Hub(Box::new(remote)) })
     }
 
-    fn api(&self, name: &str, revision: &str) -> Result<ApiRepo, HubError> {
+    fn remote(&self, name: &str, revision: &str) -> Result<Remote, HubError> {
+        Ok(Remote {
+            hub: self.clone(),
+            name: name.to_owned(),
+            revision: revision.to_owned(),
+            api: self.api(name)?,
+            commit: OnceCell::new(),
+            listing: OnceCell::new(),
+        })
+    }
+
+    fn api(&self, name: &str) -> Result<Api, HubError> {
         let builder = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
             .with_endpoint(self.endpoint.clone())
             .with_token(self.token.clone())
             .with_retries(self.retries)
             .with_progress(false)
             .with_user_agent("humea", env!("CARGO_PKG_VERSION"));
-        let api = builder.build().map_err(|error| HubError::Unreachable {
+        builder.build().map_err(|error| HubError::Unreachable {
             endpoint: self.endpoint.clone(),
             name: name.to_owned(),
             file: String::new(),
             reason: error.to_string(),
-        })?;
-        Ok(api.repo(Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned())))
+        })
     }
 }
 
@@ -263,32 +298,51 @@ fn is_repository_name(name: &str) -> bool {
 impl Repository {
     /// The path of a file that must be there, fetched if need be.
     pub fn get(&self, file: &str, observer: &dyn Observer) -> Result<PathBuf, HubError> {
-        if let Some(path) = self.find(file, observer)? {
-            return Ok(path);
+        match self.find(file, observer)? {
+            Lookup::Found(path) => Ok(path),
+            Lookup::Unknown(reason) => Err(reason),
+            Lookup::Absent => Err(self.lacks(file.to_owned())),
         }
-        let file = file.to_owned();
-        Err(match &self.place {
-            Place::Folder(folder) => HubError::NotInFolder { folder: folder.clone(), file },
-            Place::Hub(remote) if remote.hub.offline => remote.offline(&file),
-            Place::Hub(remote) => {
-                HubError::NotInRepository { name: remote.name.clone(), revision: remote.revision.clone(), file }
-            }
-        })
     }
 
-    /// The path of a file if the model has it, fetched if need be.
-    pub fn find(&self, file: &str, observer: &dyn Observer) -> Result<Option<PathBuf>, HubError> {
+    fn lacks(&self, file: String) -> HubError {
         match &self.place {
-            Place::Folder(folder) => Ok(Some(folder.join(file)).filter(|path| path.is_file())),
+            Place::Folder(folder) => HubError::NotInFolder { folder: folder.clone(), file },
+            Place::Hub(remote) => {
+                HubError::NotInRepository { name: remote.name.clone(), revision: remote.wanted().to_owned(), file }
+            }
+        }
+    }
+
+    /// A file that the model may have, fetched if need be.
+    pub fn find(&self, file: &str, observer: &dyn Observer) -> Result<Lookup, HubError> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(file);
+                Ok(if path.is_file() { Lookup::Found(path) } else { Lookup::Absent })
+            }
             Place::Hub(remote) => remote.find(file, observer),
         }
     }
 
-    /// The commit the files belong to; `None` for a folder, and before the first file is there.
+    /// The first of several files that the model may have. It lacks them all only if that is known of each.
+    pub fn find_first(&self, files: &[&str], observer: &dyn Observer) -> Result<Lookup, HubError> {
+        let mut unknown = None;
+        for file in files {
+            match self.find(file, observer)? {
+                found @ Lookup::Found(_) => return Ok(found),
+                Lookup::Unknown(reason) => _ = unknown.get_or_insert(reason),
+                Lookup::Absent => {}
+            }
+        }
+        Ok(unknown.map_or(Lookup::Absent, Lookup::Unknown))
+    }
+
+    /// The commit that all files belong to; `None` for a folder, and where neither the cache nor the Hub has said yet.
     pub fn commit(&self) -> Option<String> {
         match &self.place {
             Place::Folder(_) => None,
-            Place::Hub(remote) => remote.commit(),
+            Place::Hub(remote) => remote.commit().map(str::to_owned),
         }
     }
 
@@ -302,29 +356,39 @@ impl Repository {
 }
 
 impl Remote {
-    fn find(&self, file: &str, observer: &dyn Observer) -> Result<Option<PathBuf>, HubError> {
-        if let Some(path) = self.cached(file)? {
-            return Ok(Some(path));
+    fn find(&self, file: &str, observer: &dyn Observer) -> Result<Lookup, HubError> {
+        if let Some(known) = self.in_cache(file)? {
+            return Ok(known);
         }
-        if self.hub.offline || self.known_absent(file) {
-            return Ok(None);
+        if self.hub.offline {
+            return Ok(Lookup::Unknown(self.offline(file)));
         }
         match self.listing(file) {
-            Ok(files) if files.iter().any(|name| name == file) => self.download(file, observer).map(Some),
+            Ok(files) if files.iter().any(|name| name == file) => self.download(file, observer).map(Lookup::Found),
             Ok(_) => {
                 self.remember_absent(file);
-                Ok(None)
+                Ok(Lookup::Absent)
             }
-            // A model that is in the cache stays usable without a network; what it lacks is taken to be absent.
-            Err(HubError::Unreachable { endpoint, .. }) if self.commit().is_some() => {
-                observer.on(Event::Note(&format!(
-                    "{endpoint} cannot be reached: {}/{file} is not in the cache and is taken to be absent",
-                    self.name
-                )));
-                Ok(None)
+            // A model that is in the cache stays usable without a network.
+            Err(reason @ HubError::Unreachable { .. }) => {
+                if self.commit().is_some() {
+                    let (endpoint, name) = (&self.hub.endpoint, &self.name);
+                    let note = format!("{endpoint} cannot be reached: whether {name} has {file} is not known");
+                    observer.on(Event::Note(&note));
+                }
+                Ok(Lookup::Unknown(reason))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What the cache knows of a file.
+    fn in_cache(&self, file: &str) -> Result<Option<Lookup>, HubError> {
+        let Some(commit) = self.commit() else { return Ok(None) };
+        if let Some(path) = self.cached(commit, file)? {
+            return Ok(Some(Lookup::Found(path)));
+        }
+        Ok(self.absence_mark(commit, file).is_file().then_some(Lookup::Absent))
     }
 
     fn folder(&self) -> PathBuf {
@@ -332,15 +396,38 @@ impl Remote {
         self.hub.cache.join(repo.folder_name())
     }
 
-    /// The commit that the cache holds for the revision; a full commit hash stands for itself.
-    fn commit(&self) -> Option<String> {
-        let named = fs::read_to_string(self.folder().join("refs").join(&self.revision)).ok();
-        let itself = || self.folder().join("snapshots").join(&self.revision).is_dir().then(|| self.revision.clone());
-        named.map(|commit| commit.trim().to_owned()).or_else(itself)
+    /// Where the cache keeps the commit of a revision.
+    fn reference(&self, revision: &str) -> PathBuf {
+        self.folder().join("refs").join(revision)
     }
 
-    fn cached(&self, file: &str) -> Result<Option<PathBuf>, HubError> {
-        let Some(commit) = self.commit() else { return Ok(None) };
+    /// The commit of all files, once the cache or the Hub has named it.
+    fn commit(&self) -> Option<&str> {
+        if self.commit.get().is_none() {
+            // It stays what it is now, whatever others write into the cache meanwhile.
+            let commit = self.cached_commit()?;
+            return Some(self.commit.get_or_init(|| commit));
+        }
+        self.commit.get().map(String::as_str)
+    }
+
+    /// The commit that the cache holds for the revision; a full commit hash stands for itself.
+    fn cached_commit(&self) -> Option<String> {
+        let named = fs::read_to_string(self.reference(&self.revision)).ok().map(|commit| commit.trim().to_owned());
+        let itself = || self.folder().join("snapshots").join(&self.revision).is_dir().then(|| self.revision.clone());
+        named.filter(|commit| !commit.is_empty()).or_else(itself)
+    }
+
+    /// What the Hub is asked for: the commit, or, while that is not known, the revision.
+    fn wanted(&self) -> &str {
+        self.commit().unwrap_or(&self.revision)
+    }
+
+    fn at(&self, revision: &str) -> ApiRepo {
+        self.api.repo(Repo::with_revision(self.name.clone(), RepoType::Model, revision.to_owned()))
+    }
+
+    fn cached(&self, commit: &str, file: &str) -> Result<Option<PathBuf>, HubError> {
         let path = self.folder().join("snapshots").join(commit).join(file);
         match fs::metadata(&path) {
             Ok(found) if found.len() == 0 => Err(HubError::Cache { path, reason: "it is empty".to_owned() }),
@@ -359,30 +446,33 @@ impl Remote {
     }
 
     /// Python leaves an empty file where it learnt that a repository lacks one; so do we.
-    fn absence_mark(&self, file: &str) -> Option<PathBuf> {
-        Some(self.folder().join(".no_exist").join(self.commit()?).join(file))
-    }
-
-    fn known_absent(&self, file: &str) -> bool {
-        self.absence_mark(file).is_some_and(|path| path.is_file())
+    fn absence_mark(&self, commit: &str, file: &str) -> PathBuf {
+        self.folder().join(".no_exist").join(commit).join(file)
     }
 
     fn remember_absent(&self, file: &str) {
-        let written = self.absence_mark(file).map(|path| {
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(path, b"")
-        });
-        if let Some(Err(error)) = written {
+        let Some(commit) = self.commit() else { return };
+        if let Err(error) = write_below(&self.absence_mark(commit, file), "") {
             log::debug!("cannot note that {} has no {file}: {error}", self.name);
         }
     }
 
+    /// The files of the commit; the Hub says which one that is where the cache does not.
     fn listing(&self, file: &str) -> Result<&[String], HubError> {
         if let Some(files) = self.listing.get() {
             return Ok(files);
         }
-        let info = self.api.info().map_err(|error| self.explain(error, file, true))?;
+        let info = self.at(self.wanted()).info().map_err(|error| self.explain(error, file, true))?;
+        if self.commit().is_none() {
+            self.remember_commit(&info.sha).map_err(|source| self.cannot_write(source))?;
+            self.commit.get_or_init(|| info.sha);
+        }
         Ok(self.listing.get_or_init(|| info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()))
+    }
+
+    /// As Python does, for branches and tags.
+    fn remember_commit(&self, commit: &str) -> io::Result<()> {
+        if commit == self.revision { Ok(()) } else { write_below(&self.reference(&self.revision), commit) }
     }
 
     fn offline(&self, file: &str) -> HubError {
@@ -401,7 +491,7 @@ impl Remote {
     /// Says in words what hf-hub's error means; `whole` if the repository itself was asked for, not a file of it.
     fn explain(&self, error: ApiError, file: &str, whole: bool) -> HubError {
         let (name, file) = (self.name.clone(), file.to_owned());
-        let (endpoint, revision) = (self.hub.endpoint.clone(), self.revision.clone());
+        let (endpoint, revision) = (self.hub.endpoint.clone(), self.wanted().to_owned());
         match error {
             ApiError::TooManyRetries(last) => self.explain(*last, &file, whole),
             ApiError::LockAcquisition(path) => HubError::Locked(path),
@@ -435,4 +525,10 @@ impl Remote {
             }
         }
     }
+}
+
+/// Writes a small file, and the folders above it.
+fn write_below(path: &Path, text: &str) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::config::{Architecture, ConfigError, read_json};
-use super::hub::{HubError, Repository};
+use super::hub::{HubError, Lookup, Repository};
 use super::sentencepiece::{Family, SentencePiece};
 
 /// What can be wrong with a tokenizer.
@@ -100,26 +100,29 @@ const AT_ONCE: usize = 4096;
 impl Tokeniser {
     /// Opens or builds the tokenizer of a model.
     pub fn open(model: &Repository, of: Architecture, observer: &dyn Observer) -> Result<Self, TokenizerError> {
-        if let Some(path) = model.find("tokenizer.json", observer)? {
+        if let Some(path) = model.find("tokenizer.json", observer)?.found() {
             let inner = Tokenizer::from_file(&path).map_err(|error| format_error(&path, &error))?;
             return Self::bare(inner, path);
         }
-        if let Some(path) = model.find("vocab.txt", observer)? {
+        if let Some(path) = model.find("vocab.txt", observer)?.found() {
             return Self::from_json(&word_piece(&path, &settings(model, observer)?)?, path);
         }
         if let (Some(vocabulary), Some(merges)) =
-            (model.find("vocab.json", observer)?, model.find("merges.txt", observer)?)
+            (model.find("vocab.json", observer)?.found(), model.find("merges.txt", observer)?.found())
         {
             return Self::from_json(&byte_level(&vocabulary, &merges)?, merges);
         }
         for file in ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model"] {
-            if let Some(path) = model.find(file, observer)? {
+            if let Some(path) = model.find(file, observer)?.found() {
                 let lowercase = settings(model, observer)?.get("do_lower_case").and_then(Value::as_bool);
                 let json = SentencePiece::read(&path)?.tokenizer(Family::of(of, lowercase.unwrap_or(true)));
                 return Self::from_json(&json, path);
             }
         }
-        Err(TokenizerError::None(model.name()))
+        match model.find("tokenizer.json", observer)? {
+            Lookup::Unknown(reason) => Err(reason.into()),
+            Lookup::Found(_) | Lookup::Absent => Err(TokenizerError::None(model.name())),
+        }
     }
 
     fn from_json(json: &Value, path: PathBuf) -> Result<Self, TokenizerError> {
@@ -191,7 +194,7 @@ fn text_error(texts: &[&str], error: &dyn std::fmt::Display) -> TokenizerError {
 
 /// `tokenizer_config.json`, or nothing.
 fn settings(model: &Repository, observer: &dyn Observer) -> Result<Map<String, Value>, TokenizerError> {
-    match model.find("tokenizer_config.json", observer)? {
+    match model.find("tokenizer_config.json", observer)?.found() {
         Some(path) => Ok(read_json(&path)?),
         None => Ok(Map::new()),
     }

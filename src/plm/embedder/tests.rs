@@ -100,22 +100,99 @@ fn a_wrong_tokenizer_has_its_error() {
     assert!(matches!(gone, TokenizerError::Read { .. }), "{gone}");
 }
 
+const SNAPSHOT: &str = "models--someone--model/snapshots/abc";
+const ABSENT: &str = "models--someone--model/.no_exist/abc";
+
+/// A cache that holds of a model what Python's `AutoModel` and `AutoTokenizer` fetch.
+fn cached() -> tempfile::TempDir {
+    let cache = tempfile::tempdir().unwrap();
+    let repository = cache.path().join("models--someone--model");
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), "abc").unwrap();
+    fs::create_dir_all(cache.path().join(SNAPSHOT)).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(fixture("bert").join(file), cache.path().join(SNAPSHOT).join(file)).unwrap();
+    }
+    cache
+}
+
+/// The model in that cache, beside a Hub that is not to be asked or does not answer.
+fn from_cache(cache: &tempfile::TempDir, offline: bool) -> Repository {
+    let (cache, endpoint) = (cache.path().to_owned(), "http://127.0.0.1:9".to_owned());
+    Hub { cache, endpoint, token: None, offline, retries: 0 }.repository("someone/model", None).unwrap()
+}
+
+/// The pooling and the normalisation that the vectors of the model would say they have.
+fn used(model: &Repository, options: Options) -> Result<(String, Value), EmbedderError> {
+    let embedder = Embedder::load(model, options, Device::Cpu, 1, &Silent)?;
+    let Provenance { pooling, details, .. } = embedder.provenance().clone();
+    Ok((pooling.unwrap(), details["normalize"].clone()))
+}
+
+#[test]
+fn a_sentence_model_of_which_the_cache_lacks_how_to_pool_is_refused_unless_that_is_given() {
+    let cache = cached();
+    let [pooling, normalize] = [(Some(Pooling::Mean), None), (None, Some(true))].map(|(pooling, normalize)| Options {
+        pooling,
+        normalize,
+        ..Options::default()
+    });
+    for offline in [true, false] {
+        let model = from_cache(&cache, offline);
+        for (options, file) in
+            [(Options::default(), "modules.json"), (pooling, "modules.json"), (normalize, "1_Pooling")]
+        {
+            let error = used(&model, options).unwrap_err();
+            assert!(matches!(error, EmbedderError::Undecided(_)), "{error}");
+            assert_eq!(error.kind(), FaultKind::Network);
+            let said = error.to_string();
+            assert!(said.contains(file) && said.contains("--pooling and --normalize"), "{said}");
+        }
+        let both = Options { normalize: Some(true), ..pooling };
+        assert_eq!(used(&model, both).unwrap(), ("mean".to_owned(), true.into()));
+    }
+}
+
+#[test]
+fn a_model_that_is_known_to_say_nothing_of_pooling_has_the_usual_one() {
+    let cache = cached();
+    fs::create_dir_all(cache.path().join(ABSENT).join("1_Pooling")).unwrap();
+    for file in ["modules.json", "1_Pooling/config.json"] {
+        fs::write(cache.path().join(ABSENT).join(file), "").unwrap();
+    }
+    let plain = ("cls".to_owned(), false.into());
+    assert_eq!(used(&from_cache(&cache, true), Options::default()).unwrap(), plain);
+    let sentence = [
+        ("modules.json", r#"[{"type": "sentence_transformers.models.Normalize"}]"#),
+        ("1_Pooling/config.json", r#"{"pooling_mode_mean_tokens": true}"#),
+    ];
+    fs::create_dir_all(cache.path().join(SNAPSHOT).join("1_Pooling")).unwrap();
+    for (file, content) in sentence {
+        fs::write(cache.path().join(SNAPSHOT).join(file), content).unwrap();
+    }
+    let said = ("mean".to_owned(), true.into());
+    assert_eq!(used(&from_cache(&cache, true), Options::default()).unwrap(), said);
+}
+
+#[test]
+fn weights_and_a_tokenizer_that_are_not_cached_are_not_said_to_be_absent() {
+    for gone in ["model.safetensors", "tokenizer.json"] {
+        let cache = cached();
+        fs::remove_file(cache.path().join(SNAPSHOT).join(gone)).unwrap();
+        let options = Options { pooling: Some(Pooling::Cls), normalize: Some(false), ..Options::default() };
+        let error = used(&from_cache(&cache, true), options).unwrap_err();
+        let (EmbedderError::Hub(error) | EmbedderError::Tokenizer(TokenizerError::Hub(error))) = error else {
+            panic!("{error}")
+        };
+        assert!(matches!(&error, HubError::Offline { file, .. } if file == gone), "{error}");
+    }
+}
+
 #[test]
 fn a_tokenizer_that_is_damaged_in_the_cache_is_named() {
-    let cache = tempfile::tempdir().unwrap();
-    let at = cache.path().join("models--someone--model");
-    fs::create_dir_all(at.join("refs")).unwrap();
-    fs::create_dir_all(at.join("snapshots/abc")).unwrap();
-    fs::write(at.join("refs/main"), "abc").unwrap();
-    fs::write(at.join("snapshots/abc/tokenizer.json"), "").unwrap();
-    let hub = Hub {
-        cache: cache.path().to_owned(),
-        endpoint: "http://127.0.0.1:9".to_owned(),
-        token: None,
-        offline: true,
-        retries: 0,
-    };
-    let model = hub.repository("someone/model", None).unwrap();
+    let cache = cached();
+    fs::write(cache.path().join(SNAPSHOT).join("tokenizer.json"), "").unwrap();
+    let model = from_cache(&cache, true);
     let error = Tokeniser::open(&model, Architecture::Bert, &Silent).unwrap_err();
     assert!(matches!(error, TokenizerError::Hub(HubError::Cache { .. })), "{error}");
 }

@@ -14,7 +14,11 @@ impl Remote {
     /// Fetches a file into the cache, taking up an earlier attempt where it broke off.
     pub(super) fn download(&self, file: &str, observer: &dyn Observer) -> Result<PathBuf, HubError> {
         let meter = Meter { observer, started: false, position: 0, reported: 0 };
-        let path = self.api.download_with_progress(file, meter).map_err(|error| self.explain(error, file, false))?;
+        let commit = self.wanted();
+        let fetched = self.at(commit).download_with_progress(file, meter);
+        let path = fetched.map_err(|error| self.explain(error, file, false))?;
+        // hf-hub notes which commit a commit stands for; Python notes that of branches and tags only.
+        drop(fs::remove_file(self.reference(commit)));
         check(&path)?;
         Ok(path)
     }

@@ -11,12 +11,15 @@ use data_process::digest::hex;
 use sha2::{Digest, Sha256};
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(super) const LATER: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 /// What the server has and how it behaves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Site {
-    /// Content of the files of `owner/model` at revision main.
+    /// Content of the files of `owner/model` at [`COMMIT`], where main stands.
     pub(super) files: BTreeMap<&'static str, Vec<u8>>,
+    /// Content of the files at [`LATER`], where main stands if there are any.
+    pub(super) later: BTreeMap<&'static str, Vec<u8>>,
     /// Only requests with this token are answered.
     pub(super) token: Option<&'static str>,
     /// Every request is answered with this status.
@@ -27,10 +30,24 @@ pub(super) struct Site {
     pub(super) breaks: usize,
 }
 
+impl Site {
+    /// The commit of a revision, and its files.
+    fn at(&self, revision: &str) -> Option<(&'static str, &BTreeMap<&'static str, Vec<u8>>)> {
+        match revision {
+            "main" if self.later.is_empty() => Some((COMMIT, &self.files)),
+            COMMIT => Some((COMMIT, &self.files)),
+            "main" | LATER => Some((LATER, &self.later)).filter(|(_, files)| !files.is_empty()),
+            _ => None,
+        }
+    }
+}
+
 /// A running server; its thread ends with the process.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) endpoint: String,
+    /// What it has, which may change.
+    pub(super) site: Arc<Mutex<Site>>,
     /// The requests so far: path and `Range`.
     pub(super) log: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -40,13 +57,14 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut site) = (Arc::clone(&log), site);
+        let site = Arc::new(Mutex::new(site));
+        let (kept, shown) = (Arc::clone(&log), Arc::clone(&site));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                answer(stream, &mut site, &kept);
+                answer(stream, &mut shown.lock().unwrap(), &kept);
             }
         });
-        Self { endpoint, log }
+        Self { endpoint, site, log }
     }
 
     pub(super) fn requests(&self) -> Vec<(String, String)> {
@@ -71,18 +89,22 @@ fn answer(stream: TcpStream, site: &mut Site, log: &Mutex<Vec<(String, String)>>
     if site.token.is_some_and(|token| sent != format!("Bearer {token}")) {
         return plain(stream, 401, "");
     }
-    if path == "/api/models/owner/model/revision/main" {
-        return plain(stream, 200, &listing(site));
+    if let Some(revision) = path.strip_prefix("/api/models/owner/model/revision/") {
+        let (status, body) = site.at(revision).map_or((404, String::new()), |(at, files)| (200, listing(at, files)));
+        return plain(stream, status, &body);
     }
-    match path.strip_prefix("/owner/model/resolve/main/").or_else(|| path.strip_prefix("/cdn/")) {
-        Some(name) if site.files.contains_key(name) => file(stream, site, &path, name, &range),
-        _ => plain(stream, 404, ""),
+    let asked = path.strip_prefix("/owner/model/resolve/").or_else(|| path.strip_prefix("/cdn/"));
+    let (revision, name) = asked.and_then(|asked| asked.split_once('/')).unwrap_or_default();
+    let found = site.at(revision).and_then(|(commit, files)| Some((commit, files.get(name)?.clone())));
+    match found {
+        Some((commit, content)) => file(stream, site, &path, (commit, name, &content), &range),
+        None => plain(stream, 404, ""),
     }
 }
 
-fn listing(site: &Site) -> String {
-    let names: Vec<String> = site.files.keys().map(|name| format!(r#"{{"rfilename": "{name}"}}"#)).collect();
-    format!(r#"{{"sha": "{COMMIT}", "siblings": [{}]}}"#, names.join(", "))
+fn listing(commit: &str, files: &BTreeMap<&'static str, Vec<u8>>) -> String {
+    let names: Vec<String> = files.keys().map(|name| format!(r#"{{"rfilename": "{name}"}}"#)).collect();
+    format!(r#"{{"sha": "{commit}", "siblings": [{}]}}"#, names.join(", "))
 }
 
 fn plain(mut stream: TcpStream, status: u16, body: &str) {
@@ -91,15 +113,15 @@ fn plain(mut stream: TcpStream, status: u16, body: &str) {
 }
 
 /// Weights are large files: named by their SHA-256 and fetched from another path, as the Hub does.
-fn file(mut stream: TcpStream, site: &mut Site, path: &str, name: &str, range: &str) {
-    let content = site.files[name].clone();
+fn file(mut stream: TcpStream, site: &mut Site, path: &str, found: (&str, &str, &[u8]), range: &str) {
+    let (commit, name, content) = found;
     let large = name.ends_with(".safetensors");
-    let hash = if site.damaged { "ab".repeat(32) } else { hex(&Sha256::digest(&content)) };
-    let etag = if large { hash } else { hex(&Sha256::digest(&content)[..20]) };
+    let hash = if site.damaged { "ab".repeat(32) } else { hex(&Sha256::digest(content)) };
+    let etag = if large { hash } else { hex(&Sha256::digest(content)[..20]) };
     if large && !path.starts_with("/cdn/") {
         let head = format!(
-            "HTTP/1.1 302 X\r\nlocation: http://{}/cdn/{name}\r\nx-linked-etag: \"{etag}\"\r\nx-repo-commit: {COMMIT}\r\n\
-             content-length: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 302 X\r\nlocation: http://{}/cdn/{commit}/{name}\r\nx-linked-etag: \"{etag}\"\r\n\
+             x-repo-commit: {commit}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
             stream.local_addr().unwrap()
         );
         let _ = stream.write_all(head.as_bytes());
@@ -110,7 +132,7 @@ fn file(mut stream: TcpStream, site: &mut Site, path: &str, name: &str, range: &
     let to = bounds.1.parse().map_or(content.len(), |last: usize| (last + 1).min(content.len()));
     let head = format!(
         "HTTP/1.1 206 X\r\ncontent-length: {}\r\ncontent-range: bytes {from}-{}/{}\r\netag: \"{etag}\"\r\n\
-         x-repo-commit: {COMMIT}\r\nconnection: close\r\n\r\n",
+         x-repo-commit: {commit}\r\nconnection: close\r\n\r\n",
         to - from,
         to.saturating_sub(1),
         content.len()

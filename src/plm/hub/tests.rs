@@ -5,7 +5,7 @@ use std::path::Path;
 
 use data_process::event::Silent;
 
-use super::loopback::{COMMIT, Server, Site};
+use super::loopback::{COMMIT, LATER, Server, Site};
 use super::*;
 
 fn hub(endpoint: &str, cache: &Path) -> Hub {
@@ -37,23 +37,93 @@ fn files_land_in_the_cache_that_python_shares() {
     assert_eq!(fs::read_to_string(repo.join("refs/main")).unwrap(), COMMIT);
     assert!(model.get("1_Pooling/config.json", &Silent).unwrap().is_file());
     assert_eq!(model.commit().unwrap(), COMMIT);
+    let refs = fs::read_dir(repo.join("refs")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(refs.collect::<Vec<_>>(), ["main"], "as Python leaves them");
+}
+
+/// The site after main has moved on: everything is other, and there is one file more.
+fn moved() -> Site {
+    let later = [("config.json", b"later".to_vec()), ("model.safetensors", vec![7; 9]), ("vocab.txt", b"a".to_vec())];
+    Site { later: later.into(), ..site() }
+}
+
+/// What the files and the commit of a model are, all of one commit.
+fn assert_first_commit(model: &Repository) {
+    for (file, content) in site().files {
+        assert_eq!(fs::read(model.get(file, &Silent).unwrap()).unwrap(), content, "{file}");
+    }
+    assert!(matches!(model.find("vocab.txt", &Silent).unwrap(), Lookup::Absent), "only the later commit has it");
+    assert_eq!(model.commit().unwrap(), COMMIT);
+}
+
+#[test]
+fn all_files_are_of_the_commit_that_the_cache_holds_though_the_branch_has_moved() {
+    let (server, folder) = (Server::start(site()), tempfile::tempdir().unwrap());
+    let hub = hub(&server.endpoint, folder.path());
+    get(&hub, "config.json").unwrap();
+    *server.site.lock().unwrap() = moved();
+    assert_first_commit(&hub.repository("owner/model", None).unwrap());
+    let later = hub.repository("owner/model", Some(LATER)).unwrap();
+    assert_eq!(fs::read(later.get("config.json", &Silent).unwrap()).unwrap(), b"later");
+    assert_first_commit(&hub.repository("owner/model", None).unwrap());
+}
+
+#[test]
+fn a_branch_that_moves_while_files_are_fetched_changes_none() {
+    let (server, folder) = (Server::start(site()), tempfile::tempdir().unwrap());
+    let model = hub(&server.endpoint, folder.path()).repository("owner/model", None).unwrap();
+    model.get("config.json", &Silent).unwrap();
+    *server.site.lock().unwrap() = moved();
+    // Another process takes the branch's new commit into the cache.
+    fs::write(folder.path().join("models--owner--model/refs/main"), LATER).unwrap();
+    assert_first_commit(&model);
+}
+
+#[test]
+fn a_cached_commit_that_the_hub_has_no_more_is_named() {
+    let (server, folder) = (Server::start(site()), tempfile::tempdir().unwrap());
+    let repo = folder.path().join("models--owner--model");
+    fs::create_dir_all(repo.join("refs")).unwrap();
+    fs::write(repo.join("refs/main"), "gone").unwrap();
+    let error = get(&hub(&server.endpoint, folder.path()), "config.json").unwrap_err();
+    assert!(matches!(&error, HubError::NotFound { revision, .. } if revision == "gone"), "{error}");
 }
 
 #[test]
 fn what_is_cached_needs_no_network_nor_does_what_is_known_to_be_absent() {
     let (server, folder) = (Server::start(site()), tempfile::tempdir().unwrap());
     let online = hub(&server.endpoint, folder.path());
+    let vocabulary = |hub: &Hub| hub.repository("owner/model", None).unwrap().find("vocab.txt", &Silent).unwrap();
     get(&online, "config.json").unwrap();
-    assert!(online.repository("owner/model", None).unwrap().find("vocab.txt", &Silent).unwrap().is_none());
+    assert!(matches!(vocabulary(&online), Lookup::Absent));
     let asked = server.requests().len();
     get(&online, "config.json").unwrap();
-    assert!(online.repository("owner/model", None).unwrap().find("vocab.txt", &Silent).unwrap().is_none());
+    assert!(matches!(vocabulary(&online), Lookup::Absent));
     assert_eq!(server.requests().len(), asked, "the second time nothing is asked");
     let offline = Hub { offline: true, ..online };
     get(&offline, "config.json").unwrap();
+    assert!(matches!(vocabulary(&offline), Lookup::Absent));
+    assert!(matches!(get(&offline, "vocab.txt"), Err(HubError::NotInRepository { .. })));
     let by_commit = offline.repository("owner/model", Some(COMMIT)).unwrap();
     assert!(by_commit.get("config.json", &Silent).unwrap().is_file(), "a commit names itself");
+    let weights = by_commit.find("model.safetensors", &Silent).unwrap();
+    assert!(matches!(weights, Lookup::Unknown(HubError::Offline { .. })), "neither there nor known to be absent");
     assert!(matches!(get(&offline, "model.safetensors"), Err(HubError::Offline { .. })));
+}
+
+#[test]
+fn of_several_files_the_first_that_is_there_is_taken() {
+    let (server, folder) = (Server::start(site()), tempfile::tempdir().unwrap());
+    let online = hub(&server.endpoint, folder.path());
+    let first =
+        |hub: &Hub, files: &[&str]| hub.repository("owner/model", None).unwrap().find_first(files, &Silent).unwrap();
+    assert!(matches!(first(&online, &["a", "config.json"]), Lookup::Found(path) if path.ends_with("config.json")));
+    assert!(matches!(first(&online, &["a", "b"]), Lookup::Absent));
+    let offline = Hub { offline: true, ..online };
+    assert!(matches!(first(&offline, &["a", "b"]), Lookup::Absent), "both were asked for");
+    let unknown = first(&offline, &["a", "c", "d"]);
+    assert!(matches!(&unknown, Lookup::Unknown(HubError::Offline { file, .. }) if file == "c"), "{unknown:?}");
+    assert!(matches!(first(&offline, &["c", "config.json"]), Lookup::Found(_)));
 }
 
 #[test]
@@ -105,7 +175,8 @@ fn a_cached_model_is_usable_when_the_hub_cannot_be_reached() {
     get(&hub(&server.endpoint, folder.path()), "config.json").unwrap();
     let cut_off = hub("http://127.0.0.1:9", folder.path());
     let model = cut_off.repository("owner/model", None).unwrap();
-    assert!(model.find("modules.json", &Silent).unwrap().is_none());
+    let modules = model.find("modules.json", &Silent).unwrap();
+    assert!(matches!(modules, Lookup::Unknown(HubError::Unreachable { .. })), "{modules:?}");
     assert!(model.get("config.json", &Silent).is_ok());
 }
 
@@ -138,17 +209,14 @@ fn a_cache_that_cannot_be_written_is_named() {
     let occupied = folder.path().join("file");
     fs::write(&occupied, b"").unwrap();
     let kind_of = |error: io::Error| {
-        let hub = hub(&server.endpoint, &occupied);
-        let api = hub.api("owner/model", "main").unwrap();
-        let remote = Remote { hub, name: "owner/model".into(), revision: "main".into(), api, listing: OnceCell::new() };
+        let remote = hub(&server.endpoint, &occupied).remote("owner/model", "main").unwrap();
         remote.explain(ApiError::IoError(error), "f", false)
     };
     assert!(matches!(kind_of(io::ErrorKind::StorageFull.into()), HubError::DiskFull { .. }));
     assert!(matches!(kind_of(io::ErrorKind::PermissionDenied.into()), HubError::Write { .. }));
     assert!(matches!(kind_of(io::ErrorKind::ConnectionReset.into()), HubError::Unreachable { .. }));
-    let locked = hub(&server.endpoint, folder.path());
-    let api = locked.api("owner/model", "main").unwrap();
-    let remote = Remote { hub: locked, name: "m".into(), revision: "main".into(), api, listing: OnceCell::new() };
+    assert!(matches!(get(&hub(&server.endpoint, &occupied), "config.json"), Err(HubError::Write { .. })));
+    let remote = hub(&server.endpoint, folder.path()).remote("owner/model", "main").unwrap();
     assert!(matches!(remote.explain(ApiError::LockAcquisition("x".into()), "f", false), HubError::Locked(_)));
 }
 
