@@ -1,7 +1,7 @@
 //! Finished vectors, kept beside the store, so that an interrupted run goes on where it stopped.
 //!
-//! `embed-text.cache/<key>/<name>.vec`, one folder for each model, revision and set of options, one file for each piece of
-//! finished work: vectors with the SHA-256 of their texts. A file is written aside and renamed, so a killed run leaves
+//! `embed-text.cache/<key>/<name>.vec`, one folder for each content of a model's files and set of options, one file for each
+//! piece of finished work: vectors with the SHA-256 of their texts. A file is written aside and renamed, so a killed run leaves
 //! whole files only; one that is damaged all the same is passed over, and its texts are computed again. The folder may be
 //! removed at any time.
 

@@ -1,6 +1,7 @@
 //! Texts to vectors: a pretrained model with its tokenizer and pooling, or the hashing stand-in.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use data_process::digest;
@@ -226,6 +227,7 @@ impl Embedder {
         let config = ModelConfig::read(&model.get("config.json", observer)?)?;
         let layout = Layout::read(model, &options, observer)?;
         let mut tokens = Tokeniser::open(model, config.architecture, observer)?;
+        let described = hashes(&model.given())?;
         let files = weight_files(model, observer)?;
         let kind = options.precision.kind(device);
         let weights = Weights::open(&files, device, kind)?;
@@ -249,6 +251,8 @@ impl Embedder {
             ("max_length", max_length.into()),
             ("normalize", normalize.into()),
             ("layer", blocks.into()),
+            // The weights are told by their own hash or the commit; what else was read decides the vectors as much.
+            ("files", described),
         ];
         Ok(Self {
             tokens: Tokens::Model { tokeniser: Box::new(tokens), words },
@@ -386,11 +390,19 @@ fn weight_files(model: &Repository, observer: &dyn Observer) -> Result<Vec<PathB
     }
 }
 
+fn sha256(path: &Path) -> Result<String, EmbedderError> {
+    digest::sha256(path).map_err(|source| EmbedderError::Read { path: path.to_owned(), source })
+}
+
+/// The SHA-256 of each file, by its name in the model.
+fn hashes(files: &BTreeMap<String, PathBuf>) -> Result<Value, EmbedderError> {
+    let hash = |(name, path): (&String, &PathBuf)| Ok((name.clone(), Value::from(sha256(path)?)));
+    files.iter().map(hash).collect::<Result<_, _>>().map(Value::Object)
+}
+
 /// One hash for all the files: that of the file, or of their hashes.
 fn digest_of(files: &[PathBuf]) -> Result<String, EmbedderError> {
-    let one =
-        |path: &PathBuf| digest::sha256(path).map_err(|source| EmbedderError::Read { path: path.clone(), source });
-    let hashes = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    let hashes = files.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
     match <[String; 1]>::try_from(hashes) {
         Ok([only]) => Ok(only),
         Err(several) => Ok(digest::hex(&text_hash(&several.concat()))),

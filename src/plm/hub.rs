@@ -13,7 +13,8 @@
 //! The one file that knows `hf-hub`, which itself reads neither `HF_TOKEN`, `HF_HUB_CACHE` nor `HF_HUB_OFFLINE` and
 //! checks no hash.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -214,6 +215,8 @@ impl Lookup {
 #[derive(Debug)]
 pub struct Repository {
     place: Place,
+    /// The files that were given out so far.
+    given: RefCell<BTreeMap<String, PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -242,7 +245,7 @@ impl Hub {
     pub fn repository(&self, name: &str, revision: Option<&str>) -> Result<Repository, HubError> {
         let folder = PathBuf::from(name);
         if folder.is_dir() {
-            return Ok(Repository { place: Place::Folder(folder) });
+            return Ok(Repository::at(Place::Folder(folder)));
         }
         let weights = folder.extension().is_some_and(|end| WEIGHT_FILES.iter().any(|of| end == *of));
         let path = folder.is_absolute() || name.starts_with(['.', '~']) || name.matches('/').count() > 1;
@@ -253,7 +256,7 @@ impl Hub {
             return Err(HubError::Name(name.to_owned()));
         }
         let remote = self.remote(name, revision.unwrap_or("main"))?;
-        Ok(Repository { place: Place::Hub(Box::new(remote)) })
+        Ok(Repository::at(Place::Hub(Box::new(remote))))
     }
 
     fn remote(&self, name: &str, revision: &str) -> Result<Remote, HubError> {
@@ -296,6 +299,10 @@ fn is_repository_name(name: &str) -> bool {
 }
 
 impl Repository {
+    fn at(place: Place) -> Self {
+        Self { place, given: RefCell::default() }
+    }
+
     /// The path of a file that must be there, fetched if need be.
     pub fn get(&self, file: &str, observer: &dyn Observer) -> Result<PathBuf, HubError> {
         match self.find(file, observer)? {
@@ -316,13 +323,22 @@ impl Repository {
 
     /// A file that the model may have, fetched if need be.
     pub fn find(&self, file: &str, observer: &dyn Observer) -> Result<Lookup, HubError> {
-        match &self.place {
+        let lookup = match &self.place {
             Place::Folder(folder) => {
                 let path = folder.join(file);
-                Ok(if path.is_file() { Lookup::Found(path) } else { Lookup::Absent })
+                if path.is_file() { Lookup::Found(path) } else { Lookup::Absent }
             }
-            Place::Hub(remote) => remote.find(file, observer),
+            Place::Hub(remote) => remote.find(file, observer)?,
+        };
+        if let Lookup::Found(path) = &lookup {
+            self.given.borrow_mut().insert(file.to_owned(), path.clone());
         }
+        Ok(lookup)
+    }
+
+    /// The files that were given out so far, by name: what has been read of the model.
+    pub fn given(&self) -> BTreeMap<String, PathBuf> {
+        self.given.borrow().clone()
     }
 
     /// The first of several files that the model may have. It lacks them all only if that is known of each.

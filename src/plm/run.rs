@@ -142,7 +142,12 @@ pub fn vectors_of(embedder: &mut Embedder, texts: &[&str]) -> Result<Vec<f32>, R
 
 /// Everything that changes a vector besides the text.
 fn cache_key(embedder: &Embedder) -> String {
-    let settings = serde_json::to_string(embedder.provenance()).unwrap_or_default();
+    let mut provenance = embedder.provenance().clone();
+    if provenance.revision.is_none() {
+        // A folder's files are told by their hashes; where it lies and how it was named changes nothing.
+        (provenance.source, provenance.model) = (String::new(), None);
+    }
+    let settings = serde_json::to_string(&provenance).unwrap_or_default();
     format!("humea vectors 1, {} tokens a batch, {settings}", embedder.batch_tokens())
 }
 

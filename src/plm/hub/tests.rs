@@ -229,6 +229,7 @@ fn a_folder_stands_for_a_repository() {
     assert!(model.get("config.json", &Silent).is_ok());
     assert!(matches!(model.get("vocab.txt", &Silent), Err(HubError::NotInFolder { .. })));
     assert_eq!(model.commit(), None);
+    assert_eq!(model.given(), [("config.json".to_owned(), folder.path().join("config.json"))].into());
 }
 
 #[test]

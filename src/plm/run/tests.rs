@@ -97,6 +97,10 @@ fn the_store_says_where_the_vectors_come_from() {
     let provenance = opened.vector_columns()[0].provenance.clone().unwrap();
     assert!(provenance.model.unwrap().ends_with("bert"));
     assert_eq!(provenance.sha256.map(|hash| hash.len()), Some(64));
+    let files = provenance.details["files"].as_object().unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["config.json", "tokenizer.json"]);
+    let config = data_process::digest::sha256(&fixture("bert").join("config.json")).unwrap();
+    assert_eq!(files["config.json"], config);
     assert_eq!((provenance.pooling.as_deref(), provenance.template.as_deref()), (Some("cls"), Some("sentence")));
     assert_eq!(provenance.details["normalize"], true);
     assert_eq!(provenance.details["max_length"], 144);
@@ -118,6 +122,43 @@ fn a_second_run_computes_nothing_and_another_option_everything() {
         Options { precision: Precision::Bf16, ..Options::default() },
     ] {
         assert_eq!(run(&path, &mut bert(other), None).computed, first.texts, "{other:?}");
+    }
+}
+
+/// A copy of the small BERT.
+fn copied() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(fixture("bert").join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_model_is_told_by_its_files_and_not_by_its_folder() {
+    let [folder, model, elsewhere] = [tempfile::tempdir().unwrap(), copied(), copied()];
+    let path = new_store(folder.path());
+    let run = |model: &Path| {
+        let options = Options::default();
+        let mut embedder = Embedder::load(&repository(model), options, Device::Cpu, 1, &Silent).unwrap();
+        let done = run(&path, &mut embedder, None);
+        (done.computed, column(&path, "attribute_text"))
+    };
+    let (all, first) = run(model.path());
+    assert_eq!(run(&model.path().join(".")), (0, first.clone()));
+    assert_eq!(run(elsewhere.path()), (0, first.clone()));
+    let edits = [
+        ("config.json", r#""hidden_act": "gelu""#, r#""hidden_act": "relu""#),
+        ("tokenizer.json", r#""lowercase": true"#, r#""lowercase": false"#),
+    ];
+    for (file, old, new) in edits {
+        let text = std::fs::read_to_string(fixture("bert").join(file)).unwrap();
+        let edited = text.replace(old, new);
+        assert_ne!(edited, text, "{file} holds {old}");
+        std::fs::write(model.path().join(file), edited).unwrap();
+        assert_eq!(run(model.path()).0, all, "{file}");
+        std::fs::write(model.path().join(file), text).unwrap();
+        assert_eq!(run(model.path()), (0, first.clone()), "{file} as it was");
     }
 }
 
