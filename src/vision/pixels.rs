@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 /// Side of the square the network sees.
 pub const SIDE: usize = 224;
@@ -40,6 +40,9 @@ pub enum PixelError {
     /// The file is damaged or of a format that is not read.
     #[error("cannot be decoded: {0}")]
     Decode(#[from] image::ImageError),
+    /// The file is a JPEG without its end; what is missing would be grey.
+    #[error("is cut off: it has no end-of-image marker")]
+    CutOff,
     /// The image has no pixels.
     #[error("{width} × {height} pixels: there is nothing in it")]
     Empty {
@@ -68,7 +71,12 @@ pub enum PixelError {
 /// If the file is damaged, of an unknown format, empty, or far too large.
 pub fn read(path: &Path) -> Result<Vec<f32>, PixelError> {
     let file = BufReader::new(File::open(path)?);
-    let mut decoder = ImageReader::new(file).with_guessed_format()?.into_decoder()?;
+    let reader = ImageReader::new(file).with_guessed_format()?;
+    // The other decoders refuse a file without its end themselves.
+    if reader.format() == Some(ImageFormat::Jpeg) && !is_whole(&std::fs::read(path)?) {
+        return Err(PixelError::CutOff);
+    }
+    let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let pixels = pixels(width, height)?;
     let _one_at_a_time = (pixels > LARGE_PIXELS).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
@@ -78,6 +86,23 @@ pub fn read(path: &Path) -> Result<Vec<f32>, PixelError> {
     decoder.set_limits(limits)?;
     let image = DynamicImage::from_decoder(decoder)?.into_rgb8();
     Ok(normalised(&middle(width, height, image.into_raw())?))
+}
+
+/// Whether a JPEG goes on to its end-of-image marker. A segment may hold another image, a preview for instance, with an
+/// end of its own, so segments are passed over by their length.
+fn is_whole(jpeg: &[u8]) -> bool {
+    // What stands among the compressed pixels, and has no length: fills, quoted 0xff, restarts, starts.
+    let stands = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xff | 0xd0..=0xd8);
+    let mut rest = jpeg;
+    while let Some(at) = rest.windows(2).position(stands) {
+        if rest[at + 1] == 0xd9 {
+            return true;
+        }
+        let [high, low] = [at + 2, at + 3].map(|place| rest.get(place).copied().unwrap_or_default());
+        let segment = usize::from(u16::from_be_bytes([high, low]));
+        rest = rest.get(at + 2 + segment..).unwrap_or_default();
+    }
+    false
 }
 
 /// How many pixels there are, of an image that is decoded.
@@ -221,16 +246,33 @@ mod tests {
 
     #[test]
     fn damaged_files_are_errors_at_every_length() {
-        let whole = std::fs::read(fixture("picture.png")).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        for length in (0..whole.len()).step_by(whole.len() / 40) {
-            std::fs::write(file.path(), &whole[..length]).unwrap();
-            assert!(read(file.path()).is_err(), "cut at {length}");
+        for name in ["picture.png", "picture.jpg", "cmyk.jpg", "picture.webp"] {
+            let whole = std::fs::read(fixture(name)).unwrap();
+            for length in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() * 9 / 10]) {
+                std::fs::write(file.path(), &whole[..length]).unwrap();
+                assert!(read(file.path()).is_err(), "{name} cut at {length} of {}", whole.len());
+            }
         }
         assert!(matches!(read(Path::new("/no/such.png")), Err(PixelError::Read(_))));
         assert!(matches!(read(&fixture("make.py")), Err(PixelError::Decode(_))));
         assert!(matches!(middle(2, 2, vec![0; 11]), Err(PixelError::Resize(_))));
         assert!(matches!(pixels(0, 7), Err(PixelError::Empty { width: 0, height: 7 })));
+    }
+
+    #[test]
+    fn a_jpeg_is_whole_with_its_own_end_marker_and_not_with_that_of_its_preview() {
+        let picture = std::fs::read(fixture("picture.jpg")).unwrap();
+        let preview = [0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
+        let with_preview = [&picture[..2], &preview, &picture[2..]].concat();
+        let half = &with_preview[..with_preview.len() / 2];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), half).unwrap();
+        assert!(matches!(read(file.path()), Err(PixelError::CutOff)));
+        assert!(!is_whole(&with_preview[..with_preview.len() - 1]), "half of the marker");
+        // What comes after the end, as some cameras write, is nobody's business.
+        std::fs::write(file.path(), [&with_preview[..], b"more"].concat()).unwrap();
+        assert_eq!(read(file.path()).unwrap(), read(&fixture("picture.jpg")).unwrap());
     }
 
     #[test]
