@@ -40,16 +40,28 @@ fn yes() -> bool {
     true
 }
 
+/// The base of the angles by which positions turn.
+const THETA: f64 = 10_000.0;
+
 impl ChatGlm2Config {
     fn check(&self) -> Result<(), ConfigError> {
         let post = self.apply_residual_connection_post_layernorm;
         require(self.rmsnorm, "rmsnorm", &false, "only true is known")?;
         require(self.post_layer_norm, "post_layer_norm", &false, "only true is known")?;
         require(!post, "apply_residual_connection_post_layernorm", &true, "only false is known")?;
+        self.check_ratio()?;
         check_groups("multi_query_group_num", self.groups(), self.num_attention_heads)?;
         let size = self.kv_channels;
         let expected = "positions turn pairs of floats in half of a head, so 4 must divide it";
         require(size > 0 && size % 4 == 0, "kv_channels", &size, expected)
+    }
+
+    /// Models for long texts have another, and their `config.json` does not say which of two ways it is meant.
+    fn check_ratio(&self) -> Result<(), ConfigError> {
+        let ratio = self.rope_ratio.unwrap_or(1.0);
+        let expected = "only 1 is known: ChatGLM2 divides positions by it, ChatGLM3 multiplies the base of the angles \
+                        with it, and both are of model_type chatglm";
+        require((ratio - 1.0).abs() < f64::EPSILON, "rope_ratio", &ratio, expected)
     }
 
     fn groups(&self) -> i64 {
@@ -104,8 +116,7 @@ impl Encoder for ChatGlm2 {
 
     fn forward(&self, batch: &Batch, blocks: usize) -> Tensor {
         let x = look_up(&self.words, &batch.ids);
-        let theta = 10_000.0 * self.config.rope_ratio.unwrap_or(1.0);
-        let turn = Turn::new(batch.ids.size()[1], self.config.kv_channels / 2, theta, x.kind(), x.device());
+        let turn = Turn::new(batch.ids.size()[1], self.config.kv_channels / 2, THETA, x.kind(), x.device());
         let x = self.blocks.iter().take(blocks).fold(x, |x, block| block.forward(&x, &turn));
         if blocks >= self.blocks.len() { self.norm.forward(&x) } else { x }
     }

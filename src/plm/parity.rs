@@ -134,6 +134,8 @@ fn what_an_architecture_cannot_do_is_refused_with_its_key() {
         ("chatglm2", "rmsnorm", json!(false)),
         ("chatglm2", "post_layer_norm", json!(false)),
         ("chatglm2", "apply_residual_connection_post_layernorm", json!(true)),
+        ("chatglm2", "rope_ratio", json!(50)),
+        ("chatglm2", "rope_ratio", json!(0.5)),
         ("chatglm2", "multi_query_group_num", json!(3)),
         ("chatglm2", "kv_channels", json!(6)),
     ];
@@ -141,6 +143,13 @@ fn what_an_architecture_cannot_do_is_refused_with_its_key() {
         let error = changed(model, key, value).unwrap_err();
         let named = matches!(error, BuildError::Config(ConfigError::Unsupported { key: said, .. }) if said == key);
         assert!(named, "{model}, {key}: {error}");
+    }
+}
+
+#[test]
+fn a_ratio_of_positions_that_changes_nothing_is_taken() {
+    for ratio in [json!(1), json!(1.0)] {
+        changed("chatglm2", "rope_ratio", ratio).unwrap();
     }
 }
 
