@@ -159,10 +159,17 @@ impl Tokeniser {
         let mut ids = Vec::with_capacity(texts.len());
         for part in texts.chunks(AT_ONCE) {
             let encoded =
-                self.inner.encode_batch_fast(part.to_vec(), true).map_err(|error| text_error(part, &*error))?;
+                self.inner.encode_batch_fast(part.to_vec(), true).map_err(|error| self.text_error(part, &*error))?;
             ids.extend(encoded.iter().map(|encoding| encoding.get_ids().to_vec()));
         }
         Ok(ids)
+    }
+
+    /// The error of a batch does not say which text it is about, so that is looked for.
+    fn text_error(&self, texts: &[&str], error: &dyn std::fmt::Display) -> TokenizerError {
+        let alone = |text: &&str| Some((beginning(text), self.inner.encode_fast(*text, true).err()?.to_string()));
+        let (text, reason) = texts.iter().find_map(alone).unwrap_or_else(|| (String::new(), error.to_string()));
+        TokenizerError::Text { text, reason }
     }
 
     /// The same for a model that knows so many tokens.
@@ -185,11 +192,6 @@ fn beginning(text: &str) -> String {
 
 fn format_error(path: &Path, error: &dyn std::fmt::Display) -> TokenizerError {
     TokenizerError::Format { path: path.to_owned(), reason: error.to_string() }
-}
-
-fn text_error(texts: &[&str], error: &dyn std::fmt::Display) -> TokenizerError {
-    let text = texts.first().map_or_else(String::new, |text| beginning(text));
-    TokenizerError::Text { text, reason: error.to_string() }
 }
 
 /// `tokenizer_config.json`, or nothing.
