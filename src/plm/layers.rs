@@ -88,8 +88,8 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Old checkpoints call the two `gamma` and `beta`.
     pub fn new(scope: &Scope<'_>, width: i64, epsilon: f64) -> Result<Self, WeightsError> {
-        let (weight, bias) = if scope.has("gamma") { ("gamma", "beta") } else { ("weight", "bias") };
-        Ok(Self { weight: scope.tensor(weight, &[width])?, bias: scope.tensor(bias, &[width])?, epsilon })
+        let get = |names: [&str; 2]| scope.first_of(&names, &[width]);
+        Ok(Self { weight: get(["weight", "gamma"])?, bias: get(["bias", "beta"])?, epsilon })
     }
 
     /// Over the last dimension.

@@ -116,6 +116,22 @@ fn old_names_of_norms_and_prefixes_are_known() {
 }
 
 #[test]
+fn a_t5_is_known_by_both_names_of_its_table_and_below_a_prefix() {
+    let folder = fixture("t5");
+    let config = ModelConfig::read(&folder.join("config.json")).unwrap();
+    let expected = Expected::of("t5");
+    for (prefix, table) in [("", "encoder.embed_tokens.weight"), ("transformer.", "shared.weight")] {
+        let tensors = Tensor::read_safetensors(folder.join("model.safetensors")).unwrap();
+        let kept = tensors.into_iter().filter(|(name, _)| name != "encoder.embed_tokens.weight");
+        let named = |name: String| if name == "shared.weight" { table.to_owned() } else { name };
+        let renamed = kept.map(|(name, tensor)| (format!("{prefix}{}", named(name)), tensor)).collect();
+        let weights = Weights::from_tensors("renamed".to_owned(), renamed, Device::Cpu, Kind::Float);
+        let (encoder, batch) = (encoder(&config, &weights).unwrap(), expected.batch());
+        assert!(difference(&encoder.forward(&batch, 2), &expected.0["last"], &batch) <= 1e-5, "{prefix}{table}");
+    }
+}
+
+#[test]
 fn what_an_architecture_cannot_do_is_refused_with_its_key() {
     let cases = [
         ("bert", "position_embedding_type", json!("relative_key")),

@@ -87,17 +87,15 @@ impl T5 {
         let config: T5Config = config.parse()?;
         config.check()?;
         let feed = config.feed()?;
-        let at = weights.below(&["encoder.", "transformer.encoder."], "final_layer_norm.weight");
-        let shared = weights.below(&["", "encoder.embed_tokens.", "transformer."], "shared.weight");
+        let top = weights.below(&["", "transformer."], "encoder.final_layer_norm.weight");
+        let at = top.at("encoder");
         let table = [config.vocab_size, config.d_model];
-        let words = if shared.has("shared.weight") { shared } else { at.at("embed_tokens") };
-        let name = if words.has("shared.weight") { "shared.weight" } else { "weight" };
         let bias = at.at("block").at(0).at("layer").at(0).at("SelfAttention");
         let shape = [config.relative_attention_num_buckets, config.num_heads];
         let blocks: Result<_, WeightsError> =
             (0..config.num_layers).map(|i| Block::new(&at.at("block").at(i).at("layer"), &config, feed)).collect();
         Ok(Self {
-            words: words.tensor(name, &table)?,
+            words: top.first_of(&["shared.weight", "encoder.embed_tokens.weight"], &table)?,
             distances: bias.tensor("relative_attention_bias.weight", &shape)?,
             blocks: blocks?,
             norm: RmsNorm::new(&at.at("final_layer_norm"), config.d_model, config.layer_norm_epsilon)?,

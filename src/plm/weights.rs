@@ -121,16 +121,6 @@ impl Weights {
         Self { model, device, kind, tensors: RefCell::new(tensors), unread: HashMap::new() }
     }
 
-    /// The device the tensors are given out on.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// The kind of floating-point number the tensors are given out in.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Whether there is such a tensor.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.borrow().contains_key(name)
@@ -182,11 +172,6 @@ impl Weights {
     pub fn names(&self) -> Vec<String> {
         self.tensors.borrow().keys().cloned().collect()
     }
-
-    /// The shape of a tensor, if there is one of that name.
-    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        self.tensors.borrow().get(name).map(Tensor::size)
-    }
 }
 
 /// The tensors whose names begin with a prefix.
@@ -208,6 +193,12 @@ impl<'a> Scope<'a> {
         self.weights.tensor(&format!("{}{name}", self.prefix), shape)
     }
 
+    /// The same under the first of its names that there is.
+    pub fn first_of(&self, names: &[&str], shape: &[i64]) -> Result<Tensor, WeightsError> {
+        let known = names.iter().find(|name| self.has(name)).or(names.first());
+        self.tensor(known.copied().unwrap_or_default(), shape)
+    }
+
     /// Whether there is such a tensor.
     pub fn has(&self, name: &str) -> bool {
         self.weights.has(&format!("{}{name}", self.prefix))
@@ -216,16 +207,6 @@ impl<'a> Scope<'a> {
     /// The tensor if there is one of that name.
     pub fn optional(&self, name: &str, shape: &[i64]) -> Result<Option<Tensor>, WeightsError> {
         if self.has(name) { self.tensor(name, shape).map(Some) } else { Ok(None) }
-    }
-
-    /// The device the tensors are given out on.
-    pub fn device(&self) -> Device {
-        self.weights.device
-    }
-
-    /// The kind the tensors are given out in.
-    pub fn kind(&self) -> Kind {
-        self.weights.kind
     }
 }
 
@@ -331,6 +312,7 @@ mod tests {
         let scope = weights.below(&["z.", "x."], "w");
         let first = scope.tensor("w", &[2]).unwrap();
         assert_eq!(first.data_ptr(), scope.tensor("w", &[2]).unwrap().data_ptr(), "no copies");
+        assert_eq!(first.data_ptr(), scope.first_of(&["v", "w"], &[2]).unwrap().data_ptr());
         assert_eq!(Vec::<f32>::try_from(weights.tensor("y", &[1]).unwrap()).unwrap(), [3.0]);
         let cast = Weights::open(&[a], Device::Cpu, Kind::BFloat16).unwrap();
         assert_eq!(cast.tensor("x.w", &[2]).unwrap().kind(), Kind::BFloat16);
@@ -347,6 +329,8 @@ mod tests {
         assert!(matches!(weights.tensor("v", &[1]), Err(WeightsError::Missing { .. })));
         assert!(matches!(weights.any_shape("v"), Err(WeightsError::Missing { .. })));
         assert!(matches!(weights.tensor("w", &[2]), Err(WeightsError::Shape { .. })));
+        let neither = weights.below(&["a."], "").first_of(&["v", "u"], &[1]).unwrap_err();
+        assert!(matches!(&neither, WeightsError::Missing { name, .. } if name == "a.v"), "{neither}");
         let error = weights.tensor("w", &[2]).unwrap_err();
         assert_eq!(error.to_string(), "the tensor \"w\" of m.safetensors is [1] where config.json asks for [2]");
     }
