@@ -105,15 +105,14 @@ pub struct Weights {
 impl Weights {
     /// Maps the tensors of all `files`; those of a `.bin` file are read into memory, and nothing in it is run.
     pub fn open(files: &[PathBuf], device: Device, kind: Kind) -> Result<Self, WeightsError> {
-        let (mut tensors, mut unread) = (HashMap::new(), HashMap::new());
+        let mut all = Stored::default();
         for file in files {
-            if file.extension().is_some_and(|extension| TORCH_FILES.iter().any(|known| extension == *known)) {
-                read_torch(file, &mut tensors, &mut unread)?;
-            } else {
-                read_safetensors(file, &mut tensors, &mut unread)?;
-            }
+            let torch = file.extension().is_some_and(|extension| TORCH_FILES.iter().any(|known| extension == *known));
+            let stored = if torch { read_torch(file)? } else { read_safetensors(file)? };
+            all.tensors.extend(stored.tensors);
+            all.unread.extend(stored.unread);
         }
-        Ok(Self { unread, ..Self::from_tensors(first_name(files), tensors, device, kind) })
+        Ok(Self { unread: all.unread, ..Self::from_tensors(first_name(files), all.tensors, device, kind) })
     }
 
     /// Weights that are in memory already.
@@ -231,53 +230,56 @@ fn first_name(files: &[PathBuf]) -> String {
     files.first().map_or_else(|| "(no files)".to_owned(), |path| path.display().to_string())
 }
 
-fn read_safetensors(
-    path: &Path,
-    into: &mut HashMap<String, Tensor>,
-    unread: &mut HashMap<String, String>,
-) -> Result<(), WeightsError> {
+/// What a weight file holds.
+#[derive(Default)]
+struct Stored {
+    /// The tensors by name.
+    tensors: HashMap<String, Tensor>,
+    /// Those of a kind that is not read, and that kind.
+    unread: HashMap<String, String>,
+}
+
+fn read_safetensors(path: &Path) -> Result<Stored, WeightsError> {
     let mapping = Mapping::open(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
     let wrong = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(mapping.bytes()).map_err(|error| wrong(error.to_string()))?;
+    let mut stored = Stored::default();
     for (name, view) in file.iter() {
         let Some(kind) = kind_of(view.dtype()) else {
-            unread.insert(name.to_owned(), format!("{:?}", view.dtype()));
+            stored.unread.insert(name.to_owned(), format!("{:?}", view.dtype()));
             continue;
         };
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         let tensor = tensor_over(view.data(), &shape, kind)
             .ok_or_else(|| wrong(format!("tensor {name:?} does not fill its shape {shape:?}")))?;
-        into.insert(name.to_owned(), tensor);
+        stored.tensors.insert(name.to_owned(), tensor);
     }
-    Ok(())
+    Ok(stored)
 }
 
-fn read_torch(
-    path: &Path,
-    into: &mut HashMap<String, Tensor>,
-    unread: &mut HashMap<String, String>,
-) -> Result<(), WeightsError> {
+fn read_torch(path: &Path) -> Result<Stored, WeightsError> {
     let file = TorchFile::open(path)?;
+    let mut stored = Stored::default();
     for name in file.names() {
-        let stored = file.tensor(name)?;
+        let array = file.tensor(name)?;
         // Training scripts wrap the model: {"state_dict": {…}}.
         let name = name.strip_prefix("state_dict.").unwrap_or(name).to_owned();
-        let kind = match stored.element {
+        let kind = match array.element {
             Element::F64 => Kind::Double,
             Element::F32 => Kind::Float,
             Element::F16 => Kind::Half,
             Element::Bf16 => Kind::BFloat16,
             other => {
-                unread.insert(name, format!("{other:?}"));
+                stored.unread.insert(name, format!("{other:?}"));
                 continue;
             }
         };
-        let shape: Vec<i64> = stored.shape.iter().map(|&n| n as i64).collect();
-        let tensor = Tensor::f_from_data_size(&stored.bytes, &shape, kind)
+        let shape: Vec<i64> = array.shape.iter().map(|&n| n as i64).collect();
+        let tensor = Tensor::f_from_data_size(&array.bytes, &shape, kind)
             .map_err(|error| WeightsError::Format { path: path.to_owned(), reason: error.to_string() })?;
-        into.insert(name, tensor);
+        stored.tensors.insert(name, tensor);
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// The kinds of numbers that models are made of; tensors of any other are passed over.
