@@ -23,8 +23,10 @@ use crate::progress::Bars;
 ///
 /// A model is named by a folder or by its repository on the Hub (`HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`
 /// are observed, the cache is shared with Python): BERT, RoBERTa, XLM-RoBERTa, ALBERT, T5, LLaMA, ChatGLM2 and
-/// sentence-transformers' layouts of them. `hashing` needs no model and no download; it knows words and parts of
-/// words, not meaning, and is for demos and tests.
+/// sentence-transformers' layouts of them. All files are of the commit that the cache holds for the revision, if it
+/// holds any. Without a network, `--pooling` and `--normalize` are wanted where the cache does not tell what the model
+/// says of them. `hashing` needs no model and no download; it knows words and parts of words, not meaning, and is for
+/// demos and tests.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example: humea embed-text --store data/fb_db.parquet --plm bert-base-uncased")]
 pub struct Args {
