@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
@@ -48,16 +48,17 @@ pub fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
 /// # Errors
 /// If the disk refuses; the old file, if any, is then untouched.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_with(path, |temporary| fs::write(temporary, bytes))
+    replace_with(path, |file| file.write_all(bytes))
 }
 
-/// The same for what is written piece by piece: `write` is given the temporary name.
+/// The same for what is written piece by piece. `write` is given the open file, not its name: what it writes is then what is
+/// made durable.
 ///
 /// # Errors
 /// If `write` fails or the disk refuses; the old file, if any, is then untouched.
-pub fn replace_with(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let file = beside(path)?;
-    write(file.path())?;
+pub fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = beside(path)?;
+    write(file.as_file_mut())?;
     publish(file, path)
 }
 
@@ -146,7 +147,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -155,7 +156,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("figures.json");
         replace(&path, b"old").unwrap();
-        let half = |temporary: &Path| fs::write(temporary, "ne").and(Err(io::Error::other("full")));
+        let half = |file: &mut File| file.write_all(b"ne").and(Err(io::Error::other("full")));
         assert_eq!(replace_with(&path, half).unwrap_err().to_string(), "full");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         replace(&path, b"new").unwrap();
@@ -169,8 +170,11 @@ mod tests {
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
         let (plain, result) = (folder.path().join("plain"), folder.path().join("result"));
         fs::write(&plain, "").unwrap();
-        publish(beside(&result).unwrap(), &result).unwrap();
+        let mut written = None;
+        let number = |about: fs::Metadata| (about.dev(), about.ino());
+        replace_with(&result, |file| file.metadata().map(|about| written = Some(number(about)))).unwrap();
         assert_eq!(mode(&result), mode(&plain));
+        assert_eq!(written, Some(number(result.metadata().unwrap())), "the file that was written");
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub mod digest;
 pub mod event;
 pub mod fault;
 pub mod pair;
+pub mod safetensors_file;
 pub mod schema;
 pub mod sources;
 pub mod split;

@@ -157,8 +157,8 @@ fn iri(uri: &str, graph: &str) -> String {
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError::File { path: path.to_owned(), source };
-    let write = |temporary: &Path| {
-        let mut buffer = std::io::BufWriter::new(std::fs::File::create(temporary)?);
+    let write = |file: &mut std::fs::File| {
+        let mut buffer = std::io::BufWriter::new(file);
         fill(&mut buffer)?;
         buffer.flush()
     };

@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use data_process::aside;
 use data_process::digest::hex;
 use sha2::{Digest, Sha256};
 
@@ -122,10 +123,7 @@ impl VectorCache {
         // Named by its content, so that several shards can write side by side.
         let name = hex(&Sha256::digest(&bytes)[..12]);
         let path = self.folder.join(format!("{name}.vec"));
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_data()?;
-        file.persist(&path)?;
+        aside::replace(&path, &bytes)?;
         self.hashes.clear();
         self.values.clear();
         self.read(&path).ok_or_else(|| io::Error::other(format!("{} was written and cannot be read", path.display())))
@@ -158,6 +156,16 @@ mod tests {
         assert_eq!(again.get(&text_hash("x")), Some(&[1.0, 2.0][..]));
         assert_eq!(again.get(&text_hash("z")), None);
         assert!(VectorCache::open(&store, "model b", 2).unwrap().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whoever_may_read_the_key_may_read_the_vectors() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let cache = filled(&folder.path().join("s"));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&the_file(&cache)), mode(&cache.folder.join("key.txt")));
     }
 
     #[test]

@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use data_process::aside;
-use safetensors::SafeTensorError;
+use data_process::{aside, safetensors_file};
 use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -77,12 +76,7 @@ impl Checkpoint {
             let entry = Entry::of(tensor).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
             entries.push((name, entry));
         }
-        aside::replace_with(path, |temporary| {
-            safetensors::serialize_to_file(entries, Some(metadata.into()), temporary).map_err(|error| match error {
-                SafeTensorError::IoError(error) => error,
-                error => io::Error::other(error),
-            })
-        })
+        aside::replace_with(path, |file| safetensors_file::write(file, entries, Some(metadata.into())))
     }
 
     /// Reads a checkpoint.
@@ -241,6 +235,7 @@ mod tests {
             tensors: tensors.into(),
         };
         saved.save(&path).unwrap();
+        assert_is_the_only_file(&path);
         let loaded = Checkpoint::load(&path, Device::Cpu).unwrap();
         assert_eq!((&loaded.state, &loaded.training, &loaded.pseudo), (&saved.state, &saved.training, &saved.pseudo));
         assert_eq!(loaded.tensors.len(), 3);
@@ -248,6 +243,20 @@ mod tests {
             assert_eq!((tensor.size(), tensor), (loaded.tensors[name].size(), &loaded.tensors[name]), "{name}");
         }
     }
+
+    /// A file that whoever reads the run's other files may read, and nothing left beside it.
+    #[cfg(unix)]
+    fn assert_is_the_only_file(path: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(path.parent().unwrap().read_dir().unwrap().count(), 1);
+        let plain = path.with_extension("plain");
+        std::fs::write(&plain, "").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(path), mode(&plain));
+    }
+
+    #[cfg(not(unix))]
+    fn assert_is_the_only_file(_path: &Path) {}
 
     #[test]
     fn what_is_no_checkpoint_is_refused() {

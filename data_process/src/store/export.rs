@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype, View};
 
 use super::{Store, StoreError, Vectors, npy};
 use crate::aside::{self, sync_folder};
+use crate::safetensors_file;
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +160,6 @@ fn safetensors(columns: &[(&str, Vectors)], folder: &Path) -> Result<io::Result<
         tensors.push((format!("{name}.rows"), Tensor { dtype: Dtype::U32, shape: vec![rows], bytes: ids }));
     }
     let views = tensors.iter().map(|(name, tensor)| (name, tensor));
-    let written = safetensors::serialize_to_file(views, None, &folder.join("vectors.safetensors"));
-    Ok(written.map_err(io::Error::other))
+    let file = File::create(folder.join("vectors.safetensors"));
+    Ok(file.and_then(|mut file| safetensors_file::write(&mut file, views.collect(), None)))
 }
