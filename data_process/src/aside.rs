@@ -1,7 +1,7 @@
 //! Files that are written aside and take their name once they are whole.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -27,10 +27,39 @@ fn builder<'a>() -> Builder<'a, 'static> {
 pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = prefix(path);
     sweep(folder(path), &prefix);
-    let file = builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path))?;
-    // Marks it as in use, see `sweep`.
-    file.as_file().try_lock().ok();
-    Ok(file)
+    loop {
+        let file = builder().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path))?;
+        if claim(file.as_file(), file.path())? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Marks what was just made as in use. Not if somebody who sweeps was there between its making and this: it is then removed,
+/// or about to be.
+fn claim(made: &File, path: &Path) -> io::Result<bool> {
+    match made.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(false),
+        // A file system without locks is one where nobody sweeps.
+        Ok(()) | Err(TryLockError::Error(_)) => same(made, path),
+    }
+}
+
+/// Whether a path still names an open file or folder.
+#[cfg(unix)]
+pub(crate) fn same(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let key = |about: fs::Metadata| (about.dev(), about.ino());
+    match fs::metadata(path) {
+        Ok(about) => Ok(key(about) == key(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn same(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Makes a file durable and gives it its name, which may be taken.
@@ -86,10 +115,16 @@ impl Folder {
         builder.prefix(prefix).suffix(SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        let folder = builder.tempdir_in(within)?;
-        let lock = File::open(folder.path())?;
-        lock.try_lock().ok();
-        Ok(Self { folder, _lock: lock })
+        loop {
+            let folder = builder.tempdir_in(within)?;
+            let lock = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock?,
+            };
+            if claim(&lock, folder.path())? {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
     }
 
     /// Where it lies.
@@ -132,11 +167,12 @@ fn sweep(folder: &Path, prefix: &OsStr) {
         let name = entry.file_name();
         let ours = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
             && name.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
-        if ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-            log::debug!("removing {}, left by a writer that was killed", entry.path().display());
-            let whole = entry.path();
-            drop(if whole.is_dir() { fs::remove_dir_all(whole) } else { fs::remove_file(whole) });
-        }
+        let Some(left) = File::open(entry.path()).ok().filter(|left| ours && left.try_lock().is_ok()) else { continue };
+        log::debug!("removing {}, left by a writer that was killed", entry.path().display());
+        let whole = entry.path();
+        drop(if whole.is_dir() { fs::remove_dir_all(whole) } else { fs::remove_file(whole) });
+        // Locked until here, so that a writer that has only just made it sees that it is taken from it.
+        drop(left);
     }
 }
 
@@ -192,6 +228,39 @@ mod tests {
         let left = Folder::beside(&path).unwrap().keep();
         let third = Folder::beside(&path).unwrap();
         assert!(!left.exists() && first.path().exists() && third.path().exists());
+    }
+
+    #[test]
+    fn what_somebody_sweeps_before_it_is_marked_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        let made = File::create(&path).unwrap();
+        assert!(claim(&made, &path).unwrap());
+        made.unlock().unwrap();
+        let sweeper = File::open(&path).unwrap();
+        sweeper.try_lock().unwrap();
+        assert!(!claim(&made, &path).unwrap(), "about to be removed");
+        fs::remove_file(&path).unwrap();
+        drop(sweeper);
+        assert!(!claim(&made, &path).unwrap(), "removed");
+        fs::write(&path, "another's").unwrap();
+        assert!(!claim(&made, &path).unwrap(), "its name is another's");
+    }
+
+    /// Many writers of one name, each of which sweeps for the others.
+    #[test]
+    fn what_is_being_written_is_there_until_it_is_published() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("result");
+        let write = || {
+            for _ in 0..300 {
+                publish(beside(&path).unwrap(), &path).unwrap();
+                let folder = Folder::beside(&path).unwrap();
+                fs::write(folder.path().join("part"), "").unwrap();
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(write))));
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Nothing is written in place: a store is written beside its name, synced, and takes the name in one step. Whoever had
 //! the old one open keeps it. Two writers take turns.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::StoreError;
 use super::reader::is_part;
-use crate::aside::{self, folder as folder_of, sync_folder};
+use crate::aside::{self, folder as folder_of, same, sync_folder};
 
 /// A writer's turn at a name: while it lasts, no other writer gives the name to anything.
 ///
@@ -75,22 +75,6 @@ fn lock_by(path: &Path, attempt: fn(&File) -> Result<(), TryLockError>) -> Resul
     }
 }
 
-#[cfg(unix)]
-fn same(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let key = |about: fs::Metadata| (about.dev(), about.ino());
-    match fs::metadata(path) {
-        Ok(about) => Ok(key(about) == key(file.metadata()?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(not(unix))]
-fn same(_file: &File, _path: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
 /// A new file that will take a name.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -123,8 +107,8 @@ impl Pending {
         let path = turn.path();
         let ready = || {
             file.as_file().sync_all()?;
-            if let Ok(old) = fs::metadata(path).filter_file() {
-                file.as_file().set_permissions(old.permissions())?;
+            if let Some(rights) = rights_of_file(path) {
+                file.as_file().set_permissions(rights)?;
             }
             file.persist(path).map_err(|error| error.error).map(drop)
         };
@@ -133,15 +117,9 @@ impl Pending {
     }
 }
 
-trait FilterFile {
-    fn filter_file(self) -> io::Result<fs::Metadata>;
-}
-
-impl FilterFile for io::Result<fs::Metadata> {
-    /// A folder is not replaced by a file, and its permissions are not a file's.
-    fn filter_file(self) -> io::Result<fs::Metadata> {
-        self.and_then(|about| if about.is_file() { Ok(about) } else { Err(io::ErrorKind::IsADirectory.into()) })
-    }
+/// The rights of the old file of a name, if it is a file: a folder's are not a file's.
+fn rights_of_file(path: &Path) -> Option<Permissions> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|old| old.permissions())
 }
 
 /// A new folder that will take a name.
@@ -171,8 +149,8 @@ impl PendingFolder {
         let (new, old) = (self.folder.path().join(&name), self.turn.path.join(name));
         let mut file = File::create_new(new).map_err(failed)?;
         write(&mut file)?;
-        if let Ok(old) = fs::metadata(old).filter_file() {
-            file.set_permissions(old.permissions()).map_err(failed)?;
+        if let Some(rights) = rights_of_file(&old) {
+            file.set_permissions(rights).map_err(failed)?;
         }
         file.sync_all().map_err(failed)
     }
