@@ -206,7 +206,7 @@ struct Pages(Vec<Page>);
 impl Pages {
     /// Cuts rows into pages of at most `page_bytes` (or one row).
     fn cut(runs: &[RowRun], width: usize, page_bytes: usize) -> Self {
-        let per_page = (page_bytes / (4 * width + 6)).max(1) as u64;
+        let per_page = levels::rows_per_page(page_bytes, width) as u64;
         let (mut pages, mut current, mut room) = (Vec::new(), levels::Runs::default(), per_page);
         for run in runs {
             let mut rows = run.rows;

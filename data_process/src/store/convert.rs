@@ -128,18 +128,18 @@ fn ordinary_columns(table: &RecordBatch, from: &Path, done: &mut Conversion) -> 
     let (mut columns, mut wrong): (Vec<ArrayRef>, Vec<Mismatch>) = (Vec::new(), Vec::new());
     let fields = schema::ordinary_fields();
     for field in &fields {
-        let found = table.column_by_name(field.name()).map(|column| cast_to(column, field));
+        let found = table.column_by_name(field.name());
+        let made = match found {
+            Some(column) => cast_to(column, field),
+            None => fill(field, table, &columns),
+        };
         let (column, expected) = (field.name().clone(), schema::type_name(field.data_type()));
-        match (found, fill(field, table, &columns)) {
-            (Some(Some(array)), _) => columns.push(array),
-            (Some(None), _) => {
-                let found = table.column_by_name(field.name()).map_or_else(String::new, describe);
-                wrong.push(Mismatch::Type { column, expected, found });
-            }
-            (None, Some(array)) => {
-                done.filled.push(column);
+        match (made, found) {
+            (Some(array), found) => {
                 columns.push(array);
+                done.filled.extend(found.is_none().then_some(column));
             }
+            (None, Some(found)) => wrong.push(Mismatch::Type { column, expected, found: describe(found) }),
             // What `link_order` would be derived from is named already.
             (None, None) if column == "link_order" && !wrong.is_empty() => {}
             (None, None) => wrong.push(Mismatch::Missing { column, expected }),

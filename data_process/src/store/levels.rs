@@ -64,6 +64,18 @@ pub(super) struct Encoded {
     pub levels: u64,
 }
 
+/// Most rows of vectors that a page of so many bytes has room for, one at least.
+///
+/// Whoever cuts row groups and whoever cuts their chunks into pages both ask here: a row group is one page because of it.
+pub(super) fn rows_per_page(page_bytes: usize, width: usize) -> usize {
+    (page_bytes / (size_of::<f32>() * width + LEVEL_BYTES)).max(1)
+}
+
+/// Most bytes that the levels of a row of up to 2^20 floats take: its repetition levels are a run of one (a length and a value,
+/// two bytes) and a run of `width - 1` (up to three bytes and one). Wider rows take one more and are few. Where rows with and without
+/// a vector alternate, up to seven bytes of definition levels come to a pair, and one of the two has room for floats that it lacks.
+const LEVEL_BYTES: usize = 6;
+
 /// Writes the levels of a nullable list of `width` required floats.
 pub(super) fn encode(runs: &[RowRun], width: usize) -> Encoded {
     let (mut repetition, mut definition) = (RunWriter::default(), RunWriter::default());
@@ -308,6 +320,23 @@ mod tests {
             rows(&cut, &encoded.definition, SHAPE, encoded.levels, 60).unwrap(),
             walk(encoded.levels, 60).unwrap()
         );
+    }
+
+    #[test]
+    fn as_many_rows_as_a_page_has_room_for_fit() {
+        for (width, page_bytes) in
+            [(1, 1 << 12), (2, 1 << 12), (64, 1 << 16), (65, 1 << 16), (9000, 1 << 30), (1 << 20, 1 << 30)]
+        {
+            let most = rows_per_page(page_bytes, width) as u64;
+            let alternating: Vec<RowRun> = (0..most).map(|row| run(row % 2 == 0, 1)).collect();
+            for runs in [vec![run(true, most)], vec![run(false, most)], alternating] {
+                let encoded = encode(&runs, width);
+                let present: u64 = runs.iter().filter(|run| run.present).map(|run| run.rows).sum();
+                let size = encoded.repetition.len() + encoded.definition.len() + present as usize * width * 4;
+                assert!(size <= page_bytes, "{width}: {size} bytes of {page_bytes}");
+            }
+        }
+        assert_eq!(rows_per_page(10, 1000), 1, "a row is not cut");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Layout {
     /// Rows of a row group such that each vector column's part of it is one page.
     fn rows_for<C: Column>(self, vectors: &[C]) -> usize {
         let widest = vectors.iter().map(Column::width).max().unwrap_or(0);
-        self.group_rows.min(self.page_bytes / (4 * widest + 6)).max(1)
+        self.group_rows.min(levels::rows_per_page(self.page_bytes, widest)).max(1)
     }
 }
 
