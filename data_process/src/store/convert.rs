@@ -18,9 +18,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rustc_hash::FxHashSet;
 
 use super::decode::kept_links;
+use super::folder::part_files;
 use super::guarded::Guarded;
 use super::part::{read_footer, reader_of};
-use super::reader::part_files;
 use super::replace::Turn;
 use super::table::list;
 use super::validate::one_sided;

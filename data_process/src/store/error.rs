@@ -20,6 +20,19 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The system lets this process open too few files.
+    #[error(
+        "cannot hold the {parts} parts of {path} open at once: {source}; let this shell open more files (`ulimit -n`), or \
+         make fewer parts of it with `humea store split` where that is allowed"
+    )]
+    TooManyFiles {
+        /// The store.
+        path: PathBuf,
+        /// Its parts.
+        parts: usize,
+        /// Why.
+        source: io::Error,
+    },
     /// A folder holds no parts.
     #[error("the folder {path} holds no part-*.parquet; name a store (a Parquet file or a folder of parts)")]
     NoParts {
@@ -313,7 +326,7 @@ pub enum StoreError {
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Open { .. } | Self::NoParts { .. } | Self::Read { .. } => Kind::Input,
+            Self::Open { .. } | Self::TooManyFiles { .. } | Self::NoParts { .. } | Self::Read { .. } => Kind::Input,
             Self::NotParquet { .. }
             | Self::Contract { .. }
             | Self::Foreign { .. }

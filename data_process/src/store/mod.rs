@@ -49,6 +49,7 @@ mod decode;
 mod digests;
 mod error;
 mod export;
+mod folder;
 mod guarded;
 mod header;
 mod levels;

@@ -173,8 +173,18 @@ fn names_leaf(name: &str, leaf: &[String]) -> bool {
 pub(super) fn read_footer(path: &Path) -> Result<(File, ParquetMetaData), StoreError> {
     let file = File::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
     let footer = ParquetMetaDataReader::new().parse_and_finish(&file);
-    let footer = footer.map_err(|source| StoreError::NotParquet { path: path.to_owned(), source })?;
-    Ok((file, footer))
+    Ok((file, footer.map_err(|source| not_parquet(path, source))?))
+}
+
+/// The error for a footer that cannot be read. What the system refuses says nothing of the file.
+fn not_parquet(path: &Path, source: ParquetError) -> StoreError {
+    let path = path.to_owned();
+    let ParquetError::External(cause) = source else { return StoreError::NotParquet { path, source } };
+    match cause.downcast::<io::Error>() {
+        Ok(refused) if refused.raw_os_error().is_some() => StoreError::Read { path, source: *refused },
+        Ok(other) => StoreError::NotParquet { path, source: ParquetError::External(other) },
+        Err(other) => StoreError::NotParquet { path, source: ParquetError::External(other) },
+    }
 }
 
 /// The Arrow schema of a file: its own Parquet types, except that vector columns take their width from `ARROW:schema`.

@@ -1,12 +1,10 @@
 //! An open store.
 
-use std::ffi::OsStr;
-use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::datatypes::UInt8Type;
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 
 use super::meta::{ColumnMeta, Meta, Origin, VOCABULARY_KEY, Vocabulary, value};
@@ -14,7 +12,7 @@ use super::part::{Part, VectorLeaf};
 use super::splice::{self, Change};
 use super::vectors::Vectors;
 use super::writer::Layout;
-use super::{NewVectors, Provenance, StoreError, Structure, VectorColumn, decode, digests};
+use super::{NewVectors, Provenance, StoreError, Structure, VectorColumn, decode, digests, folder};
 use crate::digest::hex;
 use crate::pair::GraphPair;
 use crate::schema;
@@ -34,26 +32,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store: a Parquet file or a folder of `part-*.parquet`.
+    /// Opens a store: a Parquet file or a folder of `part-*.parquet`, which are those of one moment.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let about = std::fs::metadata(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        let files = if about.is_dir() { part_files(path)? } else { vec![path.to_owned()] };
-        let mut parts: Vec<Part> = Vec::with_capacity(files.len());
-        let mut entities = 0;
-        for file in files {
-            let part = Part::open(&file, entities)?;
-            if let Some(first) = parts.first() {
-                same_columns(first, &part)?;
-            }
-            entities += part.rows;
-            parts.push(part);
-        }
+        let (folder, parts) = folder::open(path)?;
+        let entities = parts.iter().map(|part| part.rows).sum();
         if u32::try_from(entities).is_err() {
             return Err(StoreError::TooMany { entities });
         }
         let mut store = Self {
             path: path.to_owned(),
-            folder: about.is_dir(),
+            folder,
             parts,
             left: 0,
             entities,
@@ -263,36 +251,6 @@ impl Store {
             origin: Origin::default(),
             sha256: String::new(),
             columns: self.columns.iter().map(about).collect::<IndexMap<_, _>>(),
-        }
-    }
-}
-
-/// The parts in a folder, in order.
-pub(super) fn part_files(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let entries = std::fs::read_dir(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-    let part = |entry: DirEntry| is_part(&entry.file_name()).then(|| entry.path());
-    let mut files: Vec<PathBuf> = entries.flatten().filter_map(part).collect();
-    files.sort_unstable();
-    if files.is_empty() { Err(StoreError::NoParts { path: path.to_owned() }) } else { Ok(files) }
-}
-
-/// Whether a file in a folder is one of the store's by its name.
-pub(super) fn is_part(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with("part-") && name.ends_with(".parquet")
-}
-
-fn same_columns(first: &Part, part: &Part) -> Result<(), StoreError> {
-    let describe = |part: &Part| -> IndexSet<String> {
-        let fields = part.schema.fields().iter();
-        fields.map(|field| format!("`{}` {}", field.name(), schema::type_name(field.data_type()))).collect()
-    };
-    let (expected, found) = (describe(first), describe(part));
-    let missing = expected.difference(&found).next().map(|column| format!("it lacks {column}"));
-    match missing.or_else(|| found.difference(&expected).next().map(|column| format!("it also has {column}"))) {
-        None => Ok(()),
-        Some(difference) => {
-            Err(StoreError::PartsDiffer { path: part.path.clone(), first: first.path.clone(), difference })
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::StoreError;
-use super::reader::is_part;
+use super::folder::is_part;
 use crate::aside::{self, folder as folder_of, same, sync_folder};
 
 /// A writer's turn at a name: while it lasts, no other writer gives the name to anything.

@@ -45,6 +45,11 @@ fn writer_process() {
             assert!(matches!(error, StoreError::Unsettled { .. }), "{error}");
             assert!(!error.to_string().contains("nothing was changed"), "{error}");
         }
+        "few files" => {
+            let error = Store::open(&path).unwrap_err();
+            assert!(matches!(error, StoreError::TooManyFiles { parts: PARTS, .. }), "{error}");
+            assert!(error.to_string().contains("ulimit -n"), "{error}");
+        }
         "a million columns" => {
             let error = Store::open(&path).unwrap_err();
             assert!(error.to_string().contains("more differences") && error.to_string().len() < 10_000);
@@ -338,6 +343,31 @@ fn a_million_columns_are_refused_within_bounds() {
     let (_folder, path) = temporary();
     super::footers::many_columns(&path, 1_000_000);
     assert!(command("a million columns", &path, BOUNDS).status().unwrap().success());
+}
+
+/// More parts than a process may open files where it may open sixty.
+const PARTS: usize = 80;
+
+#[cfg(unix)]
+#[test]
+fn more_parts_than_files_may_be_open_are_named_as_what_they_are() {
+    let (_folder, path) = temporary();
+    let mut pair = small_pair();
+    pair.left.labels.clear();
+    pair.left.entities.extend((0..PARTS).map(|number| format!("e{number}").into_boxed_str()));
+    pair.links.clear();
+    write(&path, &pair, &[]).unwrap();
+    let parts = path.with_extension("parts");
+    split(&path, &parts, NonZeroUsize::new(PARTS).unwrap()).unwrap();
+    let made = Store::open(&parts).unwrap().parts().len();
+    for number in made..PARTS {
+        fs::copy(parts.join("part-00000.parquet"), parts.join(format!("part-{number:05}.parquet"))).unwrap();
+    }
+    // At whichever call the limit is met: opening a part, or looking at it once more for its footer.
+    for limit in [60, 61] {
+        let first = format!("ulimit -n {limit};");
+        assert!(command("few files", &parts, &first).status().unwrap().success(), "{limit}");
+    }
 }
 
 /// Vector columns of a store that is legal and unusual.
