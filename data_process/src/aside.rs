@@ -160,6 +160,13 @@ fn prefix(path: &Path) -> OsString {
     prefix
 }
 
+/// Where the lock of those lies who write what has this name.
+pub(crate) fn lock_of(path: &Path) -> PathBuf {
+    let mut name = prefix(path);
+    name.push("lock");
+    folder(path).join(name)
+}
+
 /// Removes temporary files of killed writers: those nobody holds locked.
 fn sweep(folder: &Path, prefix: &OsStr) {
     let Ok(entries) = fs::read_dir(folder) else { return };

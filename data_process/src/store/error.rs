@@ -306,7 +306,9 @@ pub enum StoreError {
         source: ParquetError,
     },
     /// The store cannot be locked against other writers.
-    #[error("cannot lock {path} against other writers: {source}")]
+    #[error(
+        "cannot lock {path} against other writers: {source}; copy it to a local disk, change it there, and move it back"
+    )]
     Lock {
         /// The store.
         path: PathBuf,

@@ -12,12 +12,12 @@ use super::folder::is_part;
 use crate::aside::{self, folder as folder_of, same, sync_folder};
 
 /// A writer's turn at a name: while it lasts, no other writer gives the name to anything.
-///
-/// The store that lies there is locked (no lock file stays behind).
 #[derive(Debug)]
 pub(super) struct Turn {
     path: PathBuf,
-    lock: Option<File>,
+    /// The store that lay there.
+    found: Option<File>,
+    _lock: Lock,
 }
 
 impl Turn {
@@ -26,9 +26,11 @@ impl Turn {
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let is_link = fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
         let real = if is_link && path.exists() { fs::canonicalize(path) } else { Ok(path.to_owned()) };
-        let path = real.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        let lock = if path.exists() { Some(lock(&path)?) } else { None };
-        Ok(Self { path, lock })
+        let opened = |source| StoreError::Open { path: path.to_owned(), source };
+        let path = real.map_err(opened)?;
+        let lock = Lock::take(&path)?;
+        let found = if path.exists() { Some(File::open(&path).map_err(opened)?) } else { None };
+        Ok(Self { path, found, _lock: lock })
     }
 
     /// The name.
@@ -36,41 +38,64 @@ impl Turn {
         &self.path
     }
 
-    /// Makes sure that what is about to be replaced is what was locked. What appeared where nothing was is waited for;
-    /// what somebody who takes no turns (`mv`) put in place of the locked store stays.
-    fn confirm(&mut self) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Lock { path: self.path.clone(), source };
-        match &self.lock {
-            _ if !self.path.exists() => {}
-            None => self.lock = Some(lock(&self.path)?),
-            Some(locked) if same(locked, &self.path).map_err(failed)? => {}
-            Some(_) => return Err(StoreError::Replaced { path: self.path.clone() }),
-        }
-        Ok(())
+    /// Makes sure that what is about to be replaced is what was found: what somebody who takes no turns (`mv`) put in its
+    /// place stays.
+    fn confirm(&self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Write { path: self.path.clone(), source };
+        let stays = match self.found.as_ref().filter(|_| self.path.exists()) {
+            Some(found) => !same(found, &self.path).map_err(failed)?,
+            None => false,
+        };
+        if stays { Err(StoreError::Replaced { path: self.path.clone() }) } else { Ok(()) }
     }
 }
 
-/// Locks an existing store against other writers until the returned file is dropped; waits for its turn. When it was
-/// replaced while we waited, the new one is locked.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    lock_by(path, File::try_lock)
+/// A locked file beside a name, `.pair.parquet.lock`, which is gone when it is dropped. Not the store itself: over NFS what is
+/// locked must be open for writing, and a folder cannot be.
+#[derive(Debug)]
+struct Lock {
+    place: PathBuf,
+    _file: File,
 }
 
-/// [`lock`] with another way of trying, for the test of a file system that has no locks.
-fn lock_by(path: &Path, attempt: fn(&File) -> Result<(), TryLockError>) -> Result<File, StoreError> {
-    let failed = |source| StoreError::Lock { path: path.to_owned(), source };
-    loop {
-        let file = File::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        match attempt(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                log::warn!("waiting for another process that is writing {}", path.display());
-                file.lock().map_err(failed)?;
+impl Lock {
+    fn take(path: &Path) -> Result<Self, StoreError> {
+        Self::take_by(path, File::try_lock)
+    }
+
+    /// [`Self::take`] with another way of trying, for the test of a file system that has no locks.
+    fn take_by(path: &Path, attempt: fn(&File) -> Result<(), TryLockError>) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Lock { path: path.to_owned(), source };
+        let place = aside::lock_of(path);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        loop {
+            let opened = options.open(&place);
+            let file = opened.map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
+            match attempt(&file) {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    log::warn!("waiting for another process that is writing {}", path.display());
+                    file.lock().map_err(failed)?;
+                }
+                Err(TryLockError::Error(source)) => {
+                    fs::remove_file(&place).ok();
+                    return Err(failed(source));
+                }
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            // Whoever had it has removed it: another may have been made and locked since.
+            if same(&file, &place).map_err(failed)? {
+                return Ok(Self { place, _file: file });
+            }
         }
-        if same(&file, path).map_err(failed)? {
-            return Ok(file);
+    }
+}
+
+impl Drop for Lock {
+    /// Removes it while it is still locked. Where [`same`] cannot tell one file from another it must stay.
+    fn drop(&mut self) {
+        if cfg!(unix) {
+            fs::remove_file(&self.place).ok();
         }
     }
 }
@@ -102,7 +127,7 @@ impl Pending {
 
     /// Makes it durable and gives it its name.
     pub(super) fn publish(self) -> Result<(), StoreError> {
-        let Self { file, mut turn } = self;
+        let Self { file, turn } = self;
         turn.confirm()?;
         let path = turn.path();
         let ready = || {
@@ -157,7 +182,7 @@ impl PendingFolder {
 
     /// Gives it its name; an old store of that name is removed.
     pub(super) fn publish(self) -> Result<(), StoreError> {
-        let Self { folder, mut turn } = self;
+        let Self { folder, turn } = self;
         turn.confirm()?;
         let path = turn.path();
         only_parts(path)?;
@@ -202,19 +227,41 @@ fn only_parts(path: &Path) -> Result<(), StoreError> {
     if others.is_empty() { Ok(()) } else { Err(StoreError::NotParts { path: path.to_owned(), others }) }
 }
 
-/// Swaps two names in one step.
-#[cfg(target_os = "linux")]
+/// Swaps two names, in one step where the system and the file system have one.
 fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    exchange_by(new, old, in_one_step)
+}
+
+/// [`exchange`] with another way of doing it in one step, for the test of a file system that has none.
+fn exchange_by(new: &Path, old: &Path, in_one_step: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    match in_one_step(new, old) {
+        // What NFS and some FUSE file systems say, and kernels that know no such thing.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            in_three_steps(new, old)
+        }
+        outcome => outcome,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn in_one_step(new: &Path, old: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     Ok(renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE)?)
 }
 
-/// Swaps two names in three steps: other systems have no single one.
 #[cfg(not(target_os = "linux"))]
-fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+fn in_one_step(_new: &Path, _old: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// For a moment nothing has the name; if the second step fails, the old store gets it back.
+fn in_three_steps(new: &Path, old: &Path) -> io::Result<()> {
     let aside = new.with_extension("old");
     fs::rename(old, &aside)?;
-    fs::rename(new, old)?;
+    if let Err(error) = fs::rename(new, old) {
+        fs::rename(aside, old)?;
+        return Err(error);
+    }
     fs::rename(aside, new)
 }
 
@@ -222,15 +269,69 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn store_in(folder: &tempfile::TempDir) -> PathBuf {
+        let path = folder.path().join("pair.parquet");
+        fs::write(&path, "").unwrap();
+        path
+    }
+
     #[test]
     fn a_file_system_without_locks_is_named() {
-        let (folder, file) = (tempfile::tempdir().unwrap(), "pair.parquet");
-        let path = folder.path().join(file);
-        fs::write(&path, "").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = store_in(&folder);
         let refuse = |_: &File| Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
-        let error = lock_by(&path, refuse).unwrap_err();
+        let error = Lock::take_by(&path, refuse).unwrap_err();
         assert!(matches!(error, StoreError::Lock { .. }), "{error}");
-        assert!(error.to_string().contains(file), "{error}");
-        assert!(lock(&path).is_ok());
+        assert!(error.to_string().contains("pair.parquet") && error.to_string().contains("local disk"), "{error}");
+        assert!(Lock::take(&path).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no lock stays behind");
+    }
+
+    /// Over NFS only what is open for writing can be locked: there, this is a lock on bytes, which is refused otherwise.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_locked_may_be_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [store_in(&folder), folder.path().to_owned(), folder.path().join("nothing yet")] {
+            let writable = |mut file: &File| io::Write::write_all(&mut file, b"x").map_err(TryLockError::Error);
+            assert!(Lock::take_by(&path, writable).is_ok(), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_while_it_was_waited_for_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = store_in(&folder);
+        let first = Lock::take(&path).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Lock::take(&path).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!second.is_finished());
+            drop(first);
+            let second = second.join().unwrap();
+            assert!(second.place.exists(), "a new one, which others see");
+        });
+    }
+
+    #[test]
+    fn a_file_system_that_swaps_in_no_single_step_swaps_in_three() {
+        let folder = tempfile::tempdir().unwrap();
+        let [new, old] = ["new", "old"].map(|name| folder.path().join(name));
+        for kind in [io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported] {
+            fs::create_dir_all(new.join("new part")).unwrap();
+            fs::create_dir_all(old.join("old part")).unwrap();
+            let refuse: fn(&Path, &Path) -> io::Result<()> = match kind {
+                io::ErrorKind::InvalidInput => |_, _| Err(io::ErrorKind::InvalidInput.into()),
+                _ => |_, _| Err(io::ErrorKind::Unsupported.into()),
+            };
+            exchange_by(&new, &old, refuse).unwrap();
+            assert!(old.join("new part").exists() && new.join("old part").exists());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+            [&new, &old].into_iter().for_each(|path| fs::remove_dir_all(path).unwrap());
+        }
+        // The new one is not there: the old one stays.
+        fs::create_dir(&old).unwrap();
+        assert!(in_three_steps(&new, &old).is_err());
+        assert!(old.exists());
     }
 }
