@@ -9,6 +9,7 @@ use data_process::event::{Event, Observer};
 use data_process::fault::{Fault, Kind};
 use data_process::sources::rdf;
 use data_process::store::{self, Format, NewVectors, Provenance, Store};
+use data_process::vectors::npy;
 
 use super::exit::Failure;
 use crate::progress::Bars;
@@ -44,8 +45,8 @@ enum Command {
         path: PathBuf,
         /// The column's name, such as image
         name: String,
-        /// Where the vectors come from: a NumPy file with one row per entity in id order (a row of NaN alone: no vector), or
-        /// another store with a column of this name, matched by side and uri
+        /// Where the vectors come from: a NumPy file of floats with one row per entity in id order (a row of NaN alone: no
+        /// vector), or another store with a column of this name, matched by side and uri
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
@@ -234,7 +235,7 @@ fn add_column(path: &Path, name: &str, from: &Path) -> Result<(), Failure> {
     let provenance = Provenance { source: from.display().to_string(), ..Provenance::default() };
     if from.extension().is_some_and(|extension| extension == "npy") {
         let opened = Store::open(path)?;
-        let (width, matrix) = store::read_matrix(from, opened.entities())?;
+        let (width, matrix) = npy::read_matrix(from, opened.entities())?;
         let (rows, values) = store::present_rows(width, &matrix);
         let column = NewVectors { name, width, rows: &rows, values: &values, provenance: &provenance };
         return Ok(opened.put_vectors(&[column])?);

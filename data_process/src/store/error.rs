@@ -235,16 +235,6 @@ pub enum StoreError {
         /// The column.
         name: String,
     },
-    /// A file that should hold one vector for each entity.
-    #[error("{path}: {reason}; expected a NumPy matrix with a row for each entity, {entities} in id order, as `<f4`")]
-    Matrix {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-        /// Entities of the store.
-        entities: usize,
-    },
     /// More entities than ids.
     #[error("{entities} entities are more than a store can number (2^32 - 1)")]
     TooMany {
@@ -343,7 +333,6 @@ impl Fault for StoreError {
             | Self::Decode { .. }
             | Self::Content { .. }
             | Self::Shape { .. }
-            | Self::Matrix { .. }
             | Self::VectorRows { .. }
             | Self::NotFinite { .. }
             | Self::TooMany { .. }

@@ -84,7 +84,6 @@ pub use error::StoreError;
 pub use export::{Format, export};
 pub(crate) use guarded::{Guarded, allowance, guarded};
 pub use meta::Origin;
-pub use npy::read_matrix;
 pub(crate) use part::reader_of;
 pub use parts::{merge, split, write_parts};
 pub use reader::Store;

@@ -29,6 +29,16 @@ pub enum VectorError {
         /// The file.
         path: PathBuf,
     },
+    /// A matrix of all entities of a store has another number of rows.
+    #[error("{} has {rows} rows; expected one for each of the {entities} entities, in id order", path.display())]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Entities of the store.
+        entities: usize,
+    },
     /// A pickle that is damaged, not of vectors, or would run code.
     #[error("{}: {source}", path.display())]
     Pickle {

@@ -260,6 +260,27 @@ pub fn read(path: &Path) -> Result<VectorTable, VectorError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, reader: impl Read, size: u64) -> Result<VectorTable, VectorError> {
+    let (rows, width, values) = matrix(path, reader, size)?;
+    VectorTable::new(path, Keys::Ids((0..rows as i64).collect()), width, values)
+}
+
+/// Reads a `.npy` file that must have a row for each of so many entities: its width and its values, row after row. They may
+/// be NaN, of which a row that is no vector may consist.
+///
+/// # Errors
+/// As [`read`], and if it has another number of rows.
+pub fn read_matrix(path: &Path, entities: usize) -> Result<(usize, Vec<f32>), VectorError> {
+    let (file, size) = open(path)?;
+    let (rows, width, values) = matrix(path, BufReader::new(file), size)?;
+    if rows == entities {
+        Ok((width, values))
+    } else {
+        Err(VectorError::Rows { path: path.to_owned(), rows, entities })
+    }
+}
+
+/// Rows, width and values of a matrix that is not empty.
+fn matrix(path: &Path, reader: impl Read, size: u64) -> Result<(usize, usize, Vec<f32>), VectorError> {
     let mut array = Reading::start(path, "the array", reader, size)?;
     let shape = array.header.shape.clone();
     if shape.len() < 2 {
@@ -272,7 +293,7 @@ pub fn parse(path: &Path, reader: impl Read, size: u64) -> Result<VectorTable, V
     if values.is_empty() {
         return Err(VectorError::Empty { path: path.to_owned() });
     }
-    VectorTable::new(path, Keys::Ids((0..shape[0] as i64).collect()), shape[1..].iter().product(), values)
+    Ok((shape[0], shape[1..].iter().product(), values))
 }
 
 /// Reads a `.npz` file: one array per entity, or a matrix with its keys.

@@ -338,18 +338,6 @@ fn an_export_that_stops_halfway_says_so() {
 }
 
 #[test]
-fn a_matrix_that_does_not_fit() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.npy");
-    crate::store::npy::write(&path, "<f4", &[2, 1], &[0; 8]).unwrap();
-    assert_eq!(crate::store::read_matrix(&path, 2).unwrap(), (1, vec![0.0; 2]));
-    let other = crate::store::read_matrix(&path, 3).unwrap_err();
-    assert!(matches!(other, StoreError::Matrix { .. }) && other.to_string().contains("it has 2 rows"), "{other}");
-    std::fs::write(&path, "garbage that is no array").unwrap();
-    assert!(matches!(crate::store::read_matrix(&path, 2), Err(StoreError::Matrix { .. })));
-}
-
-#[test]
 fn a_part_that_is_no_shard() {
     let (folder, path) = temporary();
     with_image(&path);

@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use super::*;
 use crate::store::{
     Format, Origin, StoreError, convert, copy_vectors, drop_vectors, export, grouped, merge, present_rows, put_vectors,
-    read_matrix, split, write, write_with,
+    split, write, write_with,
 };
+use crate::vectors::npy::read_matrix;
 
 fn with_image(path: &Path) -> (Vec<u32>, Vec<f32>) {
     let (rows, values, about) = (vec![0, 2, 3, 5], floats(4 * 3), provenance());

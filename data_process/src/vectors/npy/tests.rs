@@ -25,6 +25,22 @@ fn a_matrix_in_either_order_is_keyed_by_row() {
 }
 
 #[test]
+fn a_matrix_of_all_entities_is_read_in_either_order_and_width_and_must_have_their_number() {
+    for name in ["matrix.npy", "matrix_fortran.npy", "matrix_big_f8.npy"] {
+        let expected = [row(3), row(1), row(20)].concat();
+        assert_eq!(read_matrix(&path(name), 3).unwrap(), (4, expected), "{name}");
+        let error = read_matrix(&path(name), 4).unwrap_err();
+        assert!(matches!(error, VectorError::Rows { rows: 3, entities: 4, .. }), "{error}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut absent = bytes("matrix.npy");
+    let end = absent.len();
+    absent[end - 16..].copy_from_slice(&[f32::NAN; 4].map(f32::to_le_bytes).concat());
+    std::fs::write(file.path(), absent).unwrap();
+    assert!(read_matrix(file.path(), 3).unwrap().1[8..].iter().all(|value| value.is_nan()), "a row that is no vector");
+}
+
+#[test]
 fn an_archive_of_either_layout_is_read() {
     for name in ["entities.npz", "matrix.npz"] {
         assert_is_the_table(&read_npz(&path(name), &Choice::default()).unwrap(), name);
