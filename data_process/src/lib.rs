@@ -66,6 +66,7 @@ pub mod aside;
 pub mod digest;
 pub mod event;
 pub mod fault;
+mod float_lists;
 pub mod pair;
 pub mod safetensors_file;
 pub mod schema;

@@ -2,29 +2,25 @@
 //! have at least `side` and `uri`.
 //!
 //! Types are cast, rows are put in order of their id, columns that can be derived or may be empty are filled in, links without
-//! positions are kept on both sides wherever they were, and lists of floats that all have one length become vector columns. Anything else is left out and named.
+//! positions are kept on both sides wherever they were, and lists of floats that all have one length become vector columns.
+//! Anything else is left out and named.
+
+mod foreign;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, ListArray, RecordBatch, RecordBatchReader, UInt32Array, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type, UInt32Type};
-use arrow::error::ArrowError;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, UInt8Type, UInt32Type};
 use rustc_hash::FxHashSet;
 
 use super::decode::kept_links;
-use super::folder::part_files;
-use super::guarded::Guarded;
-use super::part::{read_footer, reader_of};
 use super::replace::Turn;
 use super::table::list;
 use super::validate::one_sided;
-use super::{NewVectors, Provenance, Store, StoreError, writer};
+use super::{Provenance, Store, StoreError, writer};
 use crate::schema::{self, Mismatch};
 
 /// What became of a foreign file.
@@ -41,34 +37,56 @@ pub struct Conversion {
 /// Reads a Parquet file, or a folder of parts, and writes a store; what is wrong with the content is found before the
 /// store appears.
 pub fn convert(from: &Path, to: &Path) -> Result<Conversion, StoreError> {
-    let undecodable = |source: ArrowError| StoreError::Decode { path: from.to_owned(), source: source.into() };
-    let table = read_table(from)?;
+    let table = foreign::read(from).map_err(|error| of_source(error, from))?;
     let mut done = Conversion::default();
-    let table = in_order(&table).map_err(undecodable)?;
-    let ordinary = ordinary_columns(&table, from, &mut done)?;
-    let sides = ordinary.column(1).as_primitive::<UInt8Type>();
-    let left = sides.values().partition_point(|side| *side == 0);
+    let ordinary = ordinary_columns(&table.ordinary, from, &mut done)?;
+    check_rows(&ordinary, from)?;
+    let left = sides(&ordinary).partition_point(|side| *side == 0);
     let about = Provenance { source: from.display().to_string(), ..Provenance::default() };
-    let schema = table.schema();
-    let mut matrices = Vec::new();
-    for (field, column) in schema.fields().iter().zip(table.columns()).filter(|(f, _)| !schema::is_ordinary(f.name())) {
-        match vectors(column) {
-            Some(matrix) => matrices.push((field.name(), matrix)),
-            None => done.left_out.push(field.name().clone()),
+    let mut new = Vec::new();
+    for (name, matrix) in &table.others {
+        match matrix {
+            Some(matrix) => new.push(matrix.vectors(name, &about)),
+            None => done.left_out.push(name.clone()),
         }
     }
-    done.vectors = matrices.iter().map(|(name, _)| (*name).clone()).collect();
-    let new = matrices.iter().map(|(name, (width, rows, values))| NewVectors {
-        name,
-        width: *width,
-        rows,
-        values,
-        provenance: &about,
-    });
-    let made = writer::write_batch(Turn::take(to)?, &ordinary, left, &new.collect::<Vec<_>>())?;
+    done.vectors = new.iter().map(|column| column.name.to_owned()).collect();
+    let made = writer::write_batch(Turn::take(to)?, &ordinary, left, &new)?;
     Store::open(made.place()).and_then(|store| check(&store)).map_err(|error| of_source(error, from))?;
     made.publish()?;
     Ok(done)
+}
+
+fn sides(ordinary: &RecordBatch) -> &[u8] {
+    ordinary.column(1).as_primitive::<UInt8Type>().values()
+}
+
+/// Whether the rows are all there and the left graph's come first: they have been put in order of their ids.
+fn check_rows(ordinary: &RecordBatch, from: &Path) -> Result<(), StoreError> {
+    let wrong = |row, column: &str, reason| {
+        let (path, column) = (from.to_owned(), column.to_owned());
+        Err(StoreError::Content { path, row, column, reason })
+    };
+    let ids = ordinary.column(0).as_primitive::<UInt32Type>().values();
+    if let Some(row) = (0..ids.len()).find(|&row| ids[row] as usize != row) {
+        let id = ids[row];
+        let reason = if (id as usize) < row {
+            format!("{id} is given to several rows; ids number the rows from 0, each once")
+        } else {
+            format!(
+                "{id} follows where {row} should: rows are missing, which edges and links may name; convert all of it"
+            )
+        };
+        return wrong(row, "id", reason);
+    }
+    let sides = sides(ordinary);
+    if let Some(row) = sides.iter().position(|side| *side > 1) {
+        return wrong(row, "side", format!("{}; 0 is the left graph, 1 the right one", sides[row]));
+    }
+    match (1..sides.len()).find(|&row| sides[row] < sides[row - 1]) {
+        None => Ok(()),
+        Some(row) => wrong(row, "side", "0 after 1: the left graph comes first; sort the rows by side".to_owned()),
+    }
 }
 
 /// What cannot be seen before the columns are those of a store.
@@ -83,44 +101,14 @@ fn check(store: &Store) -> Result<(), StoreError> {
     }
 }
 
-/// What is wrong with the content is wrong in the foreign file.
+/// What is wrong with the content is wrong in the foreign file, which no command of ours makes.
 fn of_source(error: StoreError, from: &Path) -> StoreError {
     match error {
         StoreError::Content { row, column, reason, .. } => {
             StoreError::Content { path: from.to_owned(), row, column, reason }
         }
+        StoreError::Open { path, source } => StoreError::Source { path, source },
         other => other,
-    }
-}
-
-/// A whole file, or all parts of a folder as other engines write them.
-fn read_table(from: &Path) -> Result<RecordBatch, StoreError> {
-    let files = if from.is_dir() { part_files(from)? } else { vec![from.to_owned()] };
-    let tables = files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>, _>>()?;
-    let schema = tables.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-    if let Some(at) = tables.iter().position(|table| table.schema().fields() != schema.fields()) {
-        let (path, first) = (files[at].clone(), files[0].clone());
-        return Err(StoreError::PartsDiffer { path, first, difference: "names, order or types".to_owned() });
-    }
-    let whole = concat_batches(&schema, &tables);
-    whole.map_err(|source| StoreError::Decode { path: from.to_owned(), source: source.into() })
-}
-
-fn read_file(from: &Path) -> Result<RecordBatch, StoreError> {
-    let (file, _) = read_footer(from)?;
-    let failed = |source| StoreError::Decode { path: from.to_owned(), source };
-    let reader = reader_of(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(failed)?;
-    let schema = reader.schema();
-    let batches: Result<Vec<RecordBatch>, _> = Guarded::new(reader).collect();
-    let batches = batches.map_err(|source| failed(source.into()))?;
-    concat_batches(&schema, &batches).map_err(|source| failed(source.into()))
-}
-
-/// Rows in order of `id`, if there is one.
-fn in_order(table: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    match table.column_by_name("id") {
-        None => Ok(table.clone()),
-        Some(ids) => take_record_batch(table, &sort_to_indices(ids, None, None)?),
     }
 }
 
@@ -231,29 +219,4 @@ fn pairs(sides: &[u8], links: &ListArray) -> Option<Vec<[u32; 2]>> {
     let known: FxHashSet<[u32; 2]> = of_left.iter().copied().collect();
     of_left.extend(of_right.into_iter().filter(|pair| !known.contains(pair)));
     Some(of_left)
-}
-
-/// Width, rows and floats of a column of lists of floats that all have one length.
-fn vectors(column: &ArrayRef) -> Option<(usize, Vec<u32>, Vec<f32>)> {
-    let floats = Arc::new(Field::new("element", DataType::Float32, true));
-    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) = column.data_type()
-    else {
-        return None;
-    };
-    if !matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64) {
-        return None;
-    }
-    let lists = cast(column, &DataType::List(floats)).ok()?;
-    let lists = lists.as_list_opt::<i32>()?;
-    let (mut width, mut rows, mut values) = (None, Vec::new(), Vec::new());
-    for row in (0..lists.len()).filter(|&row| lists.is_valid(row)) {
-        let list = lists.value(row);
-        let list: &Float32Array = list.as_primitive_opt::<Float32Type>()?;
-        if *width.get_or_insert(list.len()) != list.len() || list.null_count() > 0 || list.is_empty() {
-            return None;
-        }
-        rows.push(row as u32);
-        values.extend_from_slice(list.values());
-    }
-    Some((width?, rows, values))
 }

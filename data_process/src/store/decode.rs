@@ -239,14 +239,14 @@ impl<'a> Rows<'a> {
         for (at, (&id, &side)) in ids.values().iter().zip(sides.values()).enumerate() {
             let row = self.first + at;
             if id as usize != row {
-                return Err(self.wrong(row, "id", format!("{id}, expected the row number; sort the store by id")));
+                return Err(self.wrong(row, "id", format!("{id}, expected the row number; rows are missing or out of order, which `humea store convert` tells apart")));
             }
             if side != u8::from(row >= self.store.left()) {
                 let left = self.store.left();
                 return Err(self.wrong(
                     row,
                     "side",
-                    format!("{side}, but the left graph has {left} entities and comes first"),
+                    format!("{side}, but the left graph has {left} entities and comes first; sort the rows by side"),
                 ));
             }
         }

@@ -20,6 +20,14 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// What is to become a store cannot be opened.
+    #[error("cannot open {path}: {source}; name a Parquet file, or a folder of part-*.parquet")]
+    Source {
+        /// The foreign file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The system lets this process open too few files.
     #[error(
         "cannot hold the {parts} parts of {path} open at once: {source}; let this shell open more files (`ulimit -n`), or \
@@ -318,7 +326,11 @@ pub enum StoreError {
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Open { .. } | Self::TooManyFiles { .. } | Self::NoParts { .. } | Self::Read { .. } => Kind::Input,
+            Self::Open { .. }
+            | Self::Source { .. }
+            | Self::TooManyFiles { .. }
+            | Self::NoParts { .. }
+            | Self::Read { .. } => Kind::Input,
             Self::NotParquet { .. }
             | Self::Contract { .. }
             | Self::Foreign { .. }

@@ -3,13 +3,11 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, read_footer_length};
 use arrow::ipc::{Block, root_as_footer};
@@ -18,6 +16,7 @@ use parquet::arrow::ProjectionMask;
 use super::arrays::Choice;
 use super::error::VectorError;
 use super::table::{Key, TableBuilder, VectorTable, allowance};
+use crate::float_lists::{FloatLists, is_floats};
 use crate::store::{Guarded, guarded, reader_of};
 
 /// Key columns by name, best first, where several columns could be the key.
@@ -110,11 +109,11 @@ impl Columns {
     fn vectors(path: &Path, schema: &Schema, choice: &Choice) -> Result<usize, VectorError> {
         if let Some(wanted) = &choice.column {
             let at = position(path, schema, wanted)?;
-            let fits = is_vectors(schema.field(at).data_type());
+            let fits = is_floats(schema.field(at).data_type());
             let wrong = || VectorError::NotFloats { path: path.to_owned(), name: wanted.clone() };
             return fits.then_some(at).ok_or_else(wrong);
         }
-        one_of(path, schema, "vectors", "--column", &candidates(schema, is_vectors))
+        one_of(path, schema, "vectors", "--column", &candidates(schema, is_floats))
     }
 
     fn key(path: &Path, schema: &Schema, choice: &Choice) -> Result<usize, VectorError> {
@@ -168,15 +167,6 @@ fn all_names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-fn is_vectors(kind: &DataType) -> bool {
-    match kind {
-        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
-            matches!(item.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64)
-        }
-        _ => false,
-    }
-}
-
 fn is_text(kind: &DataType) -> bool {
     match kind {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
@@ -201,11 +191,11 @@ fn collect(
         let batch = batch.map_err(|error| library(path, format, &error))?;
         let [key, vectors] = [columns.key, columns.vectors].map(|at| batch.column(at));
         let wrong = || VectorError::NotKeys { path: path.to_owned(), name: columns.names[0].clone() };
-        let (floats, rows) = rows(vectors).map_err(|error| library(path, format, &error))?;
-        let (floats, text) = (floats.as_primitive::<Float32Type>().values(), is_text(key.data_type()));
+        let lists = FloatLists::of(vectors).map_err(|error| library(path, format, &error))?;
+        let text = is_text(key.data_type());
         let kind = if text { DataType::Utf8 } else { DataType::Int64 };
         let key = cast(key, &kind).map_err(|error| library(path, format, &error))?;
-        for (row, range) in rows.into_iter().enumerate() {
+        for (row, range) in lists.rows.iter().enumerate() {
             let Some(range) = range else { continue };
             if key.is_null(row) {
                 return Err(wrong());
@@ -216,41 +206,16 @@ fn collect(
                 Key::Id(key.as_primitive::<Int64Type>().value(row))
             };
             table.push(key, |out| {
-                out.extend_from_slice(&floats[range]);
+                match lists.whole(range) {
+                    Some(floats) => out.extend_from_slice(floats),
+                    // What is missing is refused by name later on.
+                    None => out.extend(range.clone().map(|at| lists.float(at))),
+                }
                 Ok(())
             })?;
         }
     }
     table.finish()
-}
-
-/// The floats of a list column, and where each row's lie among them; `None` for a null row.
-#[expect(clippy::type_complexity, reason = "a matrix and its rows, taken apart on the spot")]
-fn rows(lists: &ArrayRef) -> Result<(ArrayRef, Vec<Option<Range<usize>>>), ArrowError> {
-    let (items, offsets): (&ArrayRef, Vec<usize>) = match lists.data_type() {
-        DataType::FixedSizeList(_, width) => {
-            let width = *width as usize;
-            (lists.as_fixed_size_list().values(), (0..=lists.len()).map(|row| row * width).collect())
-        }
-        DataType::LargeList(_) => {
-            let lists = lists.as_list::<i64>();
-            (lists.values(), lists.value_offsets().iter().map(|offset| *offset as usize).collect())
-        }
-        _ => {
-            let lists = lists.as_list::<i32>();
-            (lists.values(), lists.value_offsets().iter().map(|offset| *offset as usize).collect())
-        }
-    };
-    // A missing float inside a vector reads as NaN, so that it is refused by name later on.
-    let items = cast(items, &DataType::Float32)?;
-    let items = if items.null_count() > 0 { nan_for_null(&items) } else { items };
-    let rows = (0..lists.len()).map(|row| lists.is_valid(row).then(|| offsets[row]..offsets[row + 1])).collect();
-    Ok((items, rows))
-}
-
-fn nan_for_null(items: &ArrayRef) -> ArrayRef {
-    let floats = items.as_primitive::<Float32Type>().iter().map(|item| item.unwrap_or(f32::NAN));
-    Arc::new(arrow::array::Float32Array::from_iter_values(floats))
 }
 
 #[cfg(test)]

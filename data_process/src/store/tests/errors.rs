@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt8Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt32Type};
 use parquet::arrow::ArrowWriter;
 
@@ -355,6 +355,57 @@ fn a_table_without_sides_cannot_become_a_store() {
     let StoreError::Foreign { mismatches, .. } = &error else { panic!("{error}") };
     assert_eq!(mismatches.len(), 1, "{error}");
     assert!(error.to_string().contains("column `side` (uint8) is missing"), "{error}");
+}
+
+#[test]
+fn what_is_to_become_a_store_and_is_not_there_is_nothing_to_prepare() {
+    let (folder, path) = temporary();
+    let error = convert(&folder.path().join("nothing.parquet"), &path).unwrap_err();
+    assert!(matches!(error, StoreError::Source { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Input);
+    assert!(!error.to_string().contains("humea prep"), "{error}");
+}
+
+/// What is said of a table of these ids and sides when it is converted.
+fn refused(ids: Option<Vec<u32>>, sides: Vec<u8>) -> (usize, String, String) {
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let uris: Vec<String> = (0..sides.len()).map(|row| format!("e{row}")).collect();
+    let mut fields = vec![Field::new("side", DataType::UInt8, false), Field::new("uri", DataType::Utf8, false)];
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt8Array::from(sides)), Arc::new(StringArray::from(uris))];
+    if let Some(ids) = ids {
+        fields.push(Field::new("id", DataType::UInt32, false));
+        columns.push(Arc::new(UInt32Array::from(ids)));
+    }
+    foreign(&bare, fields, columns);
+    let StoreError::Content { row, column, reason, .. } = convert(&bare, &path).unwrap_err() else { panic!() };
+    (row, column, reason)
+}
+
+#[test]
+fn rows_that_are_missing_are_told_from_rows_out_of_order() {
+    let (row, column, reason) = refused(Some(vec![5, 0, 1, 3]), vec![1, 0, 0, 1]);
+    assert_eq!((row, column.as_str()), (2, "id"));
+    assert!(reason.contains("rows are missing") && !reason.contains("sort"), "{reason}");
+    let (row, column, reason) = refused(Some(vec![0, 1, 1, 2]), vec![0, 0, 0, 1]);
+    assert_eq!((row, column.as_str()), (2, "id"));
+    assert!(reason.contains("several rows"), "{reason}");
+    let (row, column, reason) = refused(None, vec![1, 1, 0, 0]);
+    assert_eq!((row, column.as_str()), (2, "side"));
+    assert!(reason.contains("sort the rows by side"), "{reason}");
+    let (row, column, reason) = refused(None, vec![0, 1, 2]);
+    assert_eq!((row, column.as_str()), (2, "side"));
+    assert!(reason.contains("0 is the left graph"), "{reason}");
+}
+
+#[test]
+fn a_table_of_nothing_that_a_store_has_lacks_all_of_it() {
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let numbers = ListArray::from_iter_primitive::<Float64Type, _, _>([Some(vec![Some(1.0)])]);
+    foreign(&bare, vec![Field::new("image", numbers.data_type().clone(), true)], vec![Arc::new(numbers)]);
+    let error = convert(&bare, &path).unwrap_err();
+    assert!(matches!(&error, StoreError::Foreign { mismatches, .. } if mismatches.len() == 2), "{error}");
 }
 
 #[test]

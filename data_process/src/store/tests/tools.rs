@@ -259,6 +259,88 @@ fn what_cannot_be_a_store_is_found_before_one_appears() {
     assert_eq!(left, ["bare.parquet"]);
 }
 
+/// A table of `side`, `uri` and `image`, a vector of `width` floats for those rows that have a number; in batches of 1,024 rows.
+fn table_of(path: &Path, width: i32, numbers: &[Option<f32>]) {
+    use arrow::array::{FixedSizeListBuilder, Float32Builder, RecordBatch, StringArray, UInt8Array};
+    use parquet::arrow::ArrowWriter;
+    use std::sync::Arc;
+
+    let batch = |first: usize, numbers: &[Option<f32>]| {
+        let mut image = FixedSizeListBuilder::new(Float32Builder::new(), width);
+        for number in numbers {
+            image.values().append_value_n(number.unwrap_or(0.0), width as usize);
+            image.append(number.is_some());
+        }
+        let sides = UInt8Array::from_iter_values((0..numbers.len()).map(|row| u8::from(first + row > 0)));
+        let uris = StringArray::from_iter_values((0..numbers.len()).map(|row| format!("e{}", first + row)));
+        RecordBatch::try_from_iter_with_nullable([
+            ("side", Arc::new(sides) as _, false),
+            ("uri", Arc::new(uris) as _, false),
+            ("image", Arc::new(image.finish()) as _, true),
+        ])
+        .unwrap()
+    };
+    let schema = batch(0, &[]).schema();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), schema, None).unwrap();
+    for (number, rows) in numbers.chunks(1024).enumerate() {
+        writer.write(&batch(number * 1024, rows)).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+/// More than 2^31, which is what Arrow counts in a list; most of them stand for rows without a vector, so that there is room.
+#[test]
+fn a_column_of_more_floats_than_32_bits_count_becomes_vectors() {
+    const WIDTH: i32 = 1 << 15;
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let mut numbers = vec![None; (1 << 16) + 2];
+    let last = numbers.len() - 1;
+    numbers[3] = Some(1.5);
+    numbers[last] = Some(2.5);
+    table_of(&bare, WIDTH, &numbers);
+    assert_eq!(convert(&bare, &path).unwrap().vectors, ["image"]);
+    let (rows, values) = column(&path, "image");
+    assert_eq!(rows, [3, last as u32]);
+    assert_eq!((values.len(), values[0], values[values.len() - 1]), (2 << 15, 1.5, 2.5));
+}
+
+#[test]
+fn vectors_follow_their_rows_when_those_are_put_in_order() {
+    use arrow::array::{Array, ListArray, RecordBatch, StringArray, UInt8Array, UInt32Array};
+    use arrow::datatypes::Float32Type;
+    use parquet::arrow::ArrowWriter;
+    use std::sync::Arc;
+
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let lists = |lists: [Option<Vec<Option<f32>>>; 4]| ListArray::from_iter_primitive::<Float32Type, _, _>(lists);
+    let one = |number| Some(vec![Some(number)]);
+    let image = lists([one(3.0), None, one(0.0), one(2.0)]);
+    let uneven = lists([one(1.0), None, Some(vec![Some(1.0), Some(2.0)]), None]);
+    let holed = lists([one(1.0), Some(vec![None]), None, None]);
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(UInt32Array::from(vec![3, 1, 0, 2])) as Arc<dyn Array>, false),
+        ("side", Arc::new(UInt8Array::from(vec![1, 0, 0, 1])) as _, false),
+        ("uri", Arc::new(StringArray::from(vec!["d", "b", "a", "c"])) as _, false),
+        ("uneven", Arc::new(uneven) as _, true),
+        ("image", Arc::new(image) as _, true),
+        ("holed", Arc::new(holed) as _, true),
+        ("none", Arc::new(lists([None, None, None, None])) as _, true),
+    ])
+    .unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&bare).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let done = convert(&bare, &path).unwrap();
+    assert_eq!(
+        (done.vectors, done.left_out),
+        (vec!["image".to_owned()], ["uneven", "holed", "none"].map(str::to_owned).to_vec())
+    );
+    assert_eq!(column(&path, "image"), (vec![0, 2, 3], vec![0.0, 2.0, 3.0]));
+    assert_eq!(Store::open(&path).unwrap().uris().unwrap().concat(), "abcd");
+}
+
 #[test]
 fn vectors_leave_as_numpy_csv_and_safetensors_and_graphs_as_id_files() {
     let (folder, path) = temporary();
