@@ -18,6 +18,7 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::guarded::{Guarded, allowance};
@@ -110,6 +111,15 @@ impl Part {
         let reader = self.reader(vec![leaf], true)?.with_row_groups(vec![group]);
         let reader = reader.build().map_err(|source| self.undecodable(source))?;
         Ok(Batches { part: self, reader: Guarded::new(reader), next: first })
+    }
+
+    /// The pages of a column chunk of so many rows, unpacked and not decoded.
+    pub(super) fn pages(
+        &self,
+        chunk: &ColumnChunkMetaData,
+        rows: usize,
+    ) -> Result<SerializedPageReader<Positioned>, ParquetError> {
+        SerializedPageReader::new(Arc::new(Positioned::new(self.file.clone())), chunk, rows, None)
     }
 
     fn reader(

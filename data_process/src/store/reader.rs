@@ -88,7 +88,7 @@ impl Store {
             let said = part.meta.as_ref().and_then(|meta| meta.columns.get(name));
             let present = match said.filter(|said| self.plausible(name, said)) {
                 Some(said) => said.present,
-                None => self.count_present(name, width)?,
+                None => self.count_present(name)?,
             };
             let provenance = said.map(|said| said.provenance.clone());
             Ok(VectorColumn { name: name.clone(), width, present, provenance })
@@ -108,10 +108,10 @@ impl Store {
         left <= self.left as u64 && rows == Some(self.entities as u64)
     }
 
-    fn count_present(&self, name: &str, width: usize) -> Result<[usize; 2], StoreError> {
-        let vectors = Vectors::open(&self.parts, name, width)?;
-        let left = vectors.rows().partition_point(|&row| (row as usize) < self.left);
-        Ok([left, vectors.rows().len() - left])
+    fn count_present(&self, name: &str) -> Result<[usize; 2], StoreError> {
+        let rows = Vectors::rows_of(&self.parts, name)?;
+        let left = rows.partition_point(|&row| (row as usize) < self.left);
+        Ok([left, rows.len() - left])
     }
 
     /// The path it was opened with.

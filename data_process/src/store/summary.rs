@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::part::range_of;
-use super::{Origin, Provenance, Store, StoreError};
+use super::{Origin, Provenance, Store, StoreError, Vectors};
 use crate::schema;
 
 /// What a store holds.
@@ -95,7 +95,7 @@ impl Store {
                 width: column.width,
                 present: column.present,
                 coverage: [share(0), share(1)],
-                mapped: self.vectors(&column.name)?.is_mapped(),
+                mapped: Vectors::would_be_mapped(self.parts(), &column.name)?,
                 provenance: column.provenance.clone(),
             })
         });

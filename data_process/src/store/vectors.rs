@@ -10,9 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, FixedSizeListArray};
 use arrow::datatypes::Float32Type;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::guarded::guarded;
 use super::levels::{self, RowRun, Runs};
 use super::mapped::{MappedFloats, Mapping};
 use super::part::{Part, VectorLeaf, range_of, read_at};
@@ -126,17 +129,43 @@ impl Vectors {
     /// Opens a column over all parts.
     pub(super) fn open(parts: &[Part], name: &str, width: usize) -> Result<Self, StoreError> {
         let mut vectors = Self { width, rows: Vec::new(), pieces: Vec::new(), whole: OnceLock::new() };
-        for part in parts {
-            let Some(&leaf) = part.vectors.get(name) else { continue };
-            for (group, (ids, chunk)) in part.chunks(leaf.leaf).enumerate() {
-                let (runs, floats) = match map_pages(part, name, leaf, &ids, chunk)? {
-                    Some(found) => found,
-                    None => decode(part, name, leaf, (group, &ids))?,
-                };
-                vectors.push(part, &runs, ids.start, floats);
-            }
+        for chunk in chunks(parts, name) {
+            let (runs, floats) = match chunk.map_pages()? {
+                Some(found) => found,
+                None => chunk.decode()?,
+            };
+            vectors.push(chunk.part, &runs, chunk.ids.start, floats);
         }
         Ok(vectors)
+    }
+
+    /// Which rows have a vector, as in [`Self::rows`], without decoding a float where the levels say it.
+    pub(super) fn rows_of(parts: &[Part], name: &str) -> Result<Vec<u32>, StoreError> {
+        let mut rows = Vec::new();
+        for chunk in chunks(parts, name) {
+            let runs = match chunk.map_pages()? {
+                Some((runs, _)) => runs,
+                None => match chunk.walk_levels()? {
+                    Some(runs) => runs,
+                    None => chunk.decode()?.0,
+                },
+            };
+            extend_rows(&mut rows, &runs, chunk.ids.start);
+        }
+        Ok(rows)
+    }
+
+    /// What [`Self::is_mapped`] says of an opened column, from page headers and levels alone.
+    pub(super) fn would_be_mapped(parts: &[Part], name: &str) -> Result<bool, StoreError> {
+        let mut pieces = Vec::new();
+        for chunk in chunks(parts, name) {
+            match chunk.map_pages()? {
+                None => return Ok(false),
+                Some((runs, _)) if runs.iter().all(|run| !run.present) => {}
+                Some((_, floats)) => pieces.push(matches!(floats, Floats::Mapped(_))),
+            }
+        }
+        Ok(pieces == [true])
     }
 
     fn push(&mut self, part: &Part, runs: &[RowRun], first: usize, floats: Floats) {
@@ -221,29 +250,101 @@ fn map_chunk(part: &Part, name: &str, chunk: &ColumnChunkMetaData) -> Result<(Ma
     Ok((mapping.in_huge_pages(), start))
 }
 
-/// The first two rungs; none if the chunk is not made of plain pages.
-fn map_pages(
-    part: &Part,
-    name: &str,
+/// A column chunk of vectors, and what is needed to make sense of it.
+struct Chunk<'a> {
+    part: &'a Part,
+    name: &'a str,
     leaf: VectorLeaf,
-    ids: &Range<usize>,
-    chunk: &ColumnChunkMetaData,
-) -> Result<Option<(Vec<RowRun>, Floats)>, StoreError> {
-    let total = ids.len() as u64;
-    let (mapping, start) = map_chunk(part, name, chunk)?;
-    let pages = if chunk.compression() == Compression::UNCOMPRESSED {
-        plain_pages(mapping.bytes(), leaf, total)
-    } else {
-        Err(Trouble::Unusual("it is compressed"))
-    };
-    match pages {
-        Ok((runs, pages)) => Ok(Some((runs, float_source(part, mapping, start, &pages)))),
-        Err(Trouble::Damaged(reason)) => Err(part.damaged(name, reason)),
-        Err(Trouble::Unusual(reason)) => {
-            log::debug!("{}: column `{name}` is decoded, not mapped: {reason}", part.path.display());
-            Ok(None)
+    /// The number of its row group, and the ids of its rows.
+    group: usize,
+    ids: Range<usize>,
+    about: &'a ColumnChunkMetaData,
+}
+
+/// The chunks of a column over all parts.
+fn chunks<'a>(parts: &'a [Part], name: &'a str) -> impl Iterator<Item = Chunk<'a>> {
+    parts.iter().filter_map(move |part| Some((part, *part.vectors.get(name)?))).flat_map(move |(part, leaf)| {
+        let chunks = part.chunks(leaf.leaf).enumerate();
+        chunks.map(move |(group, (ids, about))| Chunk { part, name, leaf, group, ids, about })
+    })
+}
+
+impl Chunk<'_> {
+    /// The first two rungs; none if the chunk is not made of plain pages.
+    fn map_pages(&self) -> Result<Option<(Vec<RowRun>, Floats)>, StoreError> {
+        let (part, name) = (self.part, self.name);
+        let (mapping, start) = map_chunk(part, name, self.about)?;
+        let pages = if self.about.compression() == Compression::UNCOMPRESSED {
+            plain_pages(mapping.bytes(), self.leaf, self.ids.len() as u64)
+        } else {
+            Err(Trouble::Unusual("it is compressed"))
+        };
+        match pages {
+            Ok((runs, pages)) => Ok(Some((runs, float_source(part, mapping, start, &pages)))),
+            Err(Trouble::Damaged(reason)) => Err(part.damaged(name, reason)),
+            Err(Trouble::Unusual(reason)) => {
+                log::debug!("{}: column `{name}` is decoded, not mapped: {reason}", part.path.display());
+                Ok(None)
+            }
         }
     }
+
+    /// Which rows have a vector, from the levels of pages whose values are left alone, however they are encoded; none if
+    /// the lists are not whole vectors, or the levels no runs.
+    fn walk_levels(&self) -> Result<Option<Vec<RowRun>>, StoreError> {
+        let walk = || -> Result<_, ParquetError> {
+            let mut pages = self.part.pages(self.about, self.ids.len())?;
+            let (mut runs, mut open) = (Runs::default(), self.ids.len() as u64);
+            while let Some(page) = pages.get_next_page()? {
+                if matches!(page, Page::DictionaryPage { .. }) {
+                    continue;
+                }
+                let Some(walked) = page_rows(&page, self.leaf, open) else { return Ok(None) };
+                for run in walked {
+                    let Some(rest) = open.checked_sub(run.rows) else { return Ok(None) };
+                    open = rest;
+                    runs.push(run.present, run.rows);
+                }
+            }
+            Ok((open == 0).then_some(runs.0))
+        };
+        guarded(walk).map_err(|source| self.part.undecodable(source))
+    }
+
+    /// The third rung: the ordinary reader.
+    fn decode(&self) -> Result<(Vec<RowRun>, Floats), StoreError> {
+        let Self { part, name, leaf, ids, .. } = self;
+        let (mut runs, mut floats) = (Runs::default(), Vec::new());
+        for batch in part.group(leaf.leaf, self.group, ids.start)? {
+            let (_, batch) = batch?;
+            let lists = batch
+                .column(0)
+                .as_fixed_size_list_opt()
+                .filter(|lists| lists.value_length() as u64 == leaf.shape.width);
+            let lists = lists.ok_or_else(|| part.damaged(name, "its lists are not vectors of the declared width"))?;
+            for row in 0..lists.len() {
+                runs.push(lists.is_valid(row), 1);
+                push_row(lists, row, &mut floats).ok_or_else(|| part.damaged(name, "a vector has a null in it"))?;
+            }
+        }
+        if runs.0.iter().map(|run| run.rows).sum::<u64>() != ids.len() as u64 {
+            return Err(part.damaged(name, "it has another number of rows than its row group"));
+        }
+        Ok((runs.0, Floats::Read(floats)))
+    }
+}
+
+/// Which rows of a page have a vector.
+fn page_rows(page: &Page, leaf: VectorLeaf, open: u64) -> Option<Vec<RowRun>> {
+    let lengths = match page {
+        Page::DataPage { def_level_encoding: Encoding::RLE, rep_level_encoding: Encoding::RLE, .. } => None,
+        Page::DataPageV2 { rep_levels_byte_len, def_levels_byte_len, .. } => {
+            Some((*rep_levels_byte_len as usize, *def_levels_byte_len as usize))
+        }
+        _ => return None,
+    };
+    let (repetition, definition, _) = split_page(page.buffer(), lengths)?;
+    levels::rows(repetition, definition, leaf.shape, page.num_values().into(), open)
 }
 
 fn float_source(part: &Part, mapping: Mapping, start: u64, pages: &[Range<usize>]) -> Floats {
@@ -319,30 +420,6 @@ fn split_page(page: &[u8], v2: Option<(usize, usize)>) -> Option<(&[u8], &[u8], 
 fn split_prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
-}
-
-/// The third rung: the ordinary reader, for one row group and the ids of its rows.
-fn decode(
-    part: &Part,
-    name: &str,
-    leaf: VectorLeaf,
-    (group, ids): (usize, &Range<usize>),
-) -> Result<(Vec<RowRun>, Floats), StoreError> {
-    let (mut runs, mut floats) = (Runs::default(), Vec::new());
-    for batch in part.group(leaf.leaf, group, ids.start)? {
-        let (_, batch) = batch?;
-        let lists =
-            batch.column(0).as_fixed_size_list_opt().filter(|lists| lists.value_length() as u64 == leaf.shape.width);
-        let lists = lists.ok_or_else(|| part.damaged(name, "its lists are not vectors of the declared width"))?;
-        for row in 0..lists.len() {
-            runs.push(lists.is_valid(row), 1);
-            push_row(lists, row, &mut floats).ok_or_else(|| part.damaged(name, "a vector has a null in it"))?;
-        }
-    }
-    if runs.0.iter().map(|run| run.rows).sum::<u64>() != ids.len() as u64 {
-        return Err(part.damaged(name, "it has another number of rows than its row group"));
-    }
-    Ok((runs.0, Floats::Read(floats)))
 }
 
 fn push_row(lists: &FixedSizeListArray, row: usize, floats: &mut Vec<f32>) -> Option<()> {

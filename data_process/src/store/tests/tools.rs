@@ -96,27 +96,75 @@ fn what_a_plain_writer_made_of_a_store_opens_and_converts() {
     }
 }
 
-/// What pyarrow makes of a store when a table is read, changed and written: other content under the old metadata.
-fn edited(from: &Path, to: &Path, first: &str) {
-    use arrow::array::{AsArray, RecordBatch, StringArray};
+/// A store read by other means, changed and written.
+fn rewritten(
+    from: &Path,
+    to: &Path,
+    properties: parquet::file::properties::WriterProperties,
+    change: impl FnOnce(&mut Vec<arrow::array::ArrayRef>),
+) {
+    use arrow::array::RecordBatch;
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let mut columns = batch.columns().to_vec();
+    change(&mut columns);
+    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(to).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// What pyarrow makes of a store when a table is read, changed and written: other content under the old metadata.
+fn edited(from: &Path, to: &Path, first: &str) {
+    use arrow::array::{AsArray, StringArray};
     use parquet::basic::Compression;
     use parquet::file::properties::WriterProperties;
     use std::sync::Arc;
 
-    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
-    let keys = builder.metadata().file_metadata().key_value_metadata().cloned();
-    let batch = builder.build().unwrap().next().unwrap().unwrap();
-    let mut columns = batch.columns().to_vec();
-    let uris = columns[2].as_string::<i32>().iter().skip(1);
-    columns[2] = Arc::new([Some(first)].into_iter().chain(uris).collect::<StringArray>());
-    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
-    let properties =
-        WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(keys).build();
-    let mut writer = ArrowWriter::try_new(fs::File::create(to).unwrap(), batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let keys = Store::open(from).unwrap().parts()[0].footer.file_metadata().key_value_metadata().cloned();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(keys);
+    rewritten(from, to, properties.build(), |columns| {
+        let uris = columns[2].as_string::<i32>().iter().skip(1);
+        columns[2] = Arc::new([Some(first)].into_iter().chain(uris).collect::<StringArray>());
+    });
+}
+
+/// Values that cannot be decoded, under levels that can be read: whatever looks at them fails.
+#[test]
+fn a_foreign_column_is_opened_and_summed_up_without_a_look_at_its_values() {
+    use parquet::basic::Compression;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+
+    let (folder, path) = temporary();
+    with_image(&path);
+    let other = folder.path().join("other.parquet");
+    let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
+    for (version, compression) in versions
+        .into_iter()
+        .flat_map(|version| [Compression::UNCOMPRESSED, Compression::SNAPPY].map(|how| (version, how)))
+    {
+        let properties = WriterProperties::builder().set_compression(compression).set_writer_version(version);
+        rewritten(&path, &other, properties.build(), |_| {});
+        let store = Store::open(&other).unwrap();
+        assert_eq!(store.column("image").unwrap().present, [3, 1]);
+        assert_eq!(store.summary().unwrap().columns[0].mapped, store.vectors("image").unwrap().is_mapped());
+        if compression != Compression::UNCOMPRESSED {
+            continue;
+        }
+        // The numbers of the dictionary's entries end the page: their width becomes one that cannot be.
+        let image = store.chunks().into_iter().find(|chunk| chunk.column.starts_with("image")).unwrap();
+        let mut bytes = fs::read(&other).unwrap();
+        let end = (image.offset + image.bytes) as usize;
+        bytes[end - 8..end].fill(0xff);
+        fs::write(&other, bytes).unwrap();
+        let store = Store::open(&other).unwrap();
+        assert_eq!(store.column("image").unwrap().present, [3, 1]);
+        assert!(!store.summary().unwrap().columns[0].mapped);
+        assert!(store.vectors("image").is_err());
+    }
 }
 
 #[test]
@@ -213,52 +261,6 @@ fn a_bare_table_becomes_a_store() {
     assert_eq!(Store::open(&path).unwrap().left(), 2);
 }
 
-#[test]
-fn a_folder_of_parts_becomes_a_store() {
-    let (folder, path) = temporary();
-    let image = with_image(&path);
-    // As Spark leaves it: its names, in a folder with more than parts.
-    let (parts, spark) = (folder.path().join("parts"), folder.path().join("spark"));
-    split(&path, &parts, NonZeroUsize::new(3).unwrap()).unwrap();
-    fs::create_dir(&spark).unwrap();
-    fs::write(spark.join("_SUCCESS"), "").unwrap();
-    fs::write(spark.join(".part-00000-5e.snappy.parquet.crc"), "crc").unwrap();
-    for number in 0..3 {
-        let name = spark.join(format!("part-0000{number}-5e.snappy.parquet"));
-        fs::copy(parts.join(format!("part-0000{number}.parquet")), name).unwrap();
-    }
-    let converted = folder.path().join("converted.parquet");
-    convert(&spark, &converted).unwrap();
-    assert_eq!(column(&converted, "image"), image);
-    assert_eq!(Store::open(&converted).unwrap().pair().unwrap().links, small_pair().links);
-    // Parts of two tables are not one.
-    drop_vectors(&path, "image").unwrap();
-    fs::copy(&path, spark.join("part-00003.parquet")).unwrap();
-    assert!(matches!(convert(&spark, &converted), Err(StoreError::PartsDiffer { .. })));
-}
-
-#[test]
-fn what_cannot_be_a_store_is_found_before_one_appears() {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, StringArray, UInt8Array};
-    use arrow::record_batch::RecordBatch;
-    use parquet::arrow::ArrowWriter;
-
-    let (folder, path) = temporary();
-    let bare = folder.path().join("bare.parquet");
-    let sides: ArrayRef = Arc::new(UInt8Array::from(vec![0, 1, 0]));
-    let uris: ArrayRef = Arc::new(StringArray::from(vec!["a", "x", "b"]));
-    let batch = RecordBatch::try_from_iter([("side", sides), ("uri", uris)]).unwrap();
-    let mut writer = ArrowWriter::try_new(fs::File::create(&bare).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    let error = convert(&bare, &path).unwrap_err();
-    assert!(matches!(&error, StoreError::Content { path, .. } if *path == bare), "{error}");
-    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["bare.parquet"]);
-}
-
 /// A table of `side`, `uri` and `image`, a vector of `width` floats for those rows that have a number; in batches of 1,024 rows.
 fn table_of(path: &Path, width: i32, numbers: &[Option<f32>]) {
     use arrow::array::{FixedSizeListBuilder, Float32Builder, RecordBatch, StringArray, UInt8Array};
@@ -339,6 +341,52 @@ fn vectors_follow_their_rows_when_those_are_put_in_order() {
     );
     assert_eq!(column(&path, "image"), (vec![0, 2, 3], vec![0.0, 2.0, 3.0]));
     assert_eq!(Store::open(&path).unwrap().uris().unwrap().concat(), "abcd");
+}
+
+#[test]
+fn a_folder_of_parts_becomes_a_store() {
+    let (folder, path) = temporary();
+    let image = with_image(&path);
+    // As Spark leaves it: its names, in a folder with more than parts.
+    let (parts, spark) = (folder.path().join("parts"), folder.path().join("spark"));
+    split(&path, &parts, NonZeroUsize::new(3).unwrap()).unwrap();
+    fs::create_dir(&spark).unwrap();
+    fs::write(spark.join("_SUCCESS"), "").unwrap();
+    fs::write(spark.join(".part-00000-5e.snappy.parquet.crc"), "crc").unwrap();
+    for number in 0..3 {
+        let name = spark.join(format!("part-0000{number}-5e.snappy.parquet"));
+        fs::copy(parts.join(format!("part-0000{number}.parquet")), name).unwrap();
+    }
+    let converted = folder.path().join("converted.parquet");
+    convert(&spark, &converted).unwrap();
+    assert_eq!(column(&converted, "image"), image);
+    assert_eq!(Store::open(&converted).unwrap().pair().unwrap().links, small_pair().links);
+    // Parts of two tables are not one.
+    drop_vectors(&path, "image").unwrap();
+    fs::copy(&path, spark.join("part-00003.parquet")).unwrap();
+    assert!(matches!(convert(&spark, &converted), Err(StoreError::PartsDiffer { .. })));
+}
+
+#[test]
+fn what_cannot_be_a_store_is_found_before_one_appears() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray, UInt8Array};
+    use arrow::record_batch::RecordBatch;
+    use parquet::arrow::ArrowWriter;
+
+    let (folder, path) = temporary();
+    let bare = folder.path().join("bare.parquet");
+    let sides: ArrayRef = Arc::new(UInt8Array::from(vec![0, 1, 0]));
+    let uris: ArrayRef = Arc::new(StringArray::from(vec!["a", "x", "b"]));
+    let batch = RecordBatch::try_from_iter([("side", sides), ("uri", uris)]).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&bare).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let error = convert(&bare, &path).unwrap_err();
+    assert!(matches!(&error, StoreError::Content { path, .. } if *path == bare), "{error}");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["bare.parquet"]);
 }
 
 #[test]
