@@ -23,8 +23,9 @@ enum Ids {
 
 /// Add vectors from files to a store: HDF5, pickle, torch, npy, npz, safetensors, Parquet or Arrow
 ///
-/// A file's keys are entities, store ids, or names that an index file connects with entities; rows of a matrix without
-/// keys are store ids. Where several vectors belong to one entity the first wins. Pickles are read without running
+/// A file's keys are entities, store ids, or names that an index file connects with entities. A matrix without keys must
+/// have a row for each entity, in id order; the keys of NAME.npy may lie in NAME.rows.npy beside it, as `humea store export`
+/// writes it. Where several vectors belong to one entity the first wins. Pickles are read without running
 /// anything in them.
 #[derive(Debug, ClapArgs)]
 #[command(

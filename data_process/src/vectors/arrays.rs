@@ -56,7 +56,7 @@ pub struct Choice {
 enum Layout {
     /// One array per entity, named after it.
     PerEntity(Vec<usize>),
-    /// One matrix, with the array of its keys, or with row numbers as keys.
+    /// One matrix, with the array of its keys, or without.
     Matrix { vectors: usize, keys: Option<usize> },
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn read(
                 return Err(VectorError::Empty { path: path.to_owned() });
             }
             let shape = &outlines[vectors].shape;
-            let keys = keys.map_or_else(|| Ok(Keys::Ids((0..shape[0] as i64).collect())), |keys| arrays.keys(keys))?;
+            let keys = keys.map_or(Ok(Keys::Rows(shape[0])), |keys| arrays.keys(keys))?;
             let mut values = Vec::new();
             arrays.floats(vectors, &mut values)?;
             VectorTable::new(path, keys, shape[1..].iter().product(), values)
@@ -143,6 +143,11 @@ fn keys(path: &Path, arrays: &[Named], vectors: usize, choice: &Choice) -> Resul
         } else {
             Err(VectorError::NotKeys { path: path.to_owned(), name: key.clone() })
         };
+    }
+    // As `humea store export` names them, of which there may be several in one file.
+    let own = format!("{}.rows", arrays[vectors].name);
+    if let Some(own) = arrays.iter().position(|array| array.name == own && array.is_keys(rows)) {
+        return Ok(Some(own));
     }
     let fitting: Vec<usize> = (0..arrays.len()).filter(|at| arrays[*at].is_keys(rows)).collect();
     match fitting.as_slice() {
@@ -205,6 +210,8 @@ mod tests {
         let keys = [named("i", &[3], Content::Keys), named("j", &[3], Content::Keys), two[0].clone()];
         assert!(matches!(decide(&keys, None, None), Err(VectorError::Ambiguous { option: "--key", .. })));
         assert_eq!(decide(&keys, None, Some("j")).unwrap(), Layout::Matrix { vectors: 2, keys: Some(1) });
+        let own = [keys[0].clone(), named("x.rows", &[3], Content::Keys), two[0].clone()];
+        assert_eq!(decide(&own, None, None).unwrap(), Layout::Matrix { vectors: 2, keys: Some(1) });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which vector belongs to which entity of a store.
 //!
-//! Names are entities, or keys of an index file; ids are store ids, or count within each graph. Of two files, or two index
+//! Names are entities, or keys of an index file; ids are store ids, or count within each graph; a matrix without keys must
+//! have a row for each entity. Of two files, or two index
 //! files, the first is of the left graph and the second of the right: both graphs may have the same entities, and both
 //! files the same keys. Where several vectors belong to one entity the first wins, and the others are counted. Never by
 //! position in a file or image number.
@@ -90,8 +91,8 @@ fn side_of(at: usize, files: usize) -> Option<usize> {
 /// Gives each entity its vector.
 ///
 /// # Errors
-/// If the files' vectors differ in width, nothing belongs to any entity, a key of an index is in several files, or
-/// [`IdSpace::Sides`] is not given two files.
+/// If the files' vectors differ in width, nothing belongs to any entity, a key of an index is in several files, the rows of
+/// a matrix without keys are not the entities, or [`IdSpace::Sides`] is not given two files.
 pub fn assign(
     tables: &[(PathBuf, VectorTable)],
     entities: &Entities,
@@ -104,7 +105,7 @@ pub fn assign(
     }
     let mut slots = Slots::new(entities);
     match (tables.len(), indexes.len()) {
-        (_, 0) => slots.by_key(tables, ids),
+        (_, 0) => slots.by_key(tables, ids)?,
         (2, 2) => {
             for side in [0..1, 1..2] {
                 slots.by_index(tables, side.clone(), indexes, side)?;
@@ -173,17 +174,34 @@ impl<'a> Slots<'a> {
         found
     }
 
-    fn by_key(&mut self, tables: &[(PathBuf, VectorTable)], ids: IdSpace) {
-        for (table, (_, vectors)) in tables.iter().enumerate() {
-            // What integer keys of this file start from, and what they must stay below.
-            let [left, right] = self.entities.sides();
-            let (offset, limit) = match (ids, table) {
-                (IdSpace::Store, _) => (0, left + right),
-                (IdSpace::Sides, 0) => (0, left),
-                (IdSpace::Sides, _) => (left, right),
-            };
-            let by_id = |id: i64| (0..limit as i64).contains(&id).then_some((id + offset as i64) as u32);
+    /// The ids of one graph, or of both.
+    fn span(&self, side: Option<usize>) -> Range<i64> {
+        let [left, all] = [self.entities.sides()[0], self.entities.len()].map(|count| count as i64);
+        match side {
+            None => 0..all,
+            Some(0) => 0..left,
+            Some(_) => left..all,
+        }
+    }
+
+    fn by_key(&mut self, tables: &[(PathBuf, VectorTable)], ids: IdSpace) -> Result<(), VectorError> {
+        for (table, (path, vectors)) in tables.iter().enumerate() {
+            let side = side_of(table, tables.len());
+            let span = self.span(side);
+            let first = if ids == IdSpace::Sides { span.start } else { 0 };
+            let by_id =
+                |id: i64| first.checked_add(id).filter(|id| span.contains(id)).and_then(|id| u32::try_from(id).ok());
             match vectors.keys() {
+                Keys::Rows(_) if side.is_some() && ids == IdSpace::Store => {
+                    return Err(VectorError::KeylessSides { path: path.clone() });
+                }
+                Keys::Rows(rows) => {
+                    let entities = (span.end - span.start) as usize;
+                    if *rows != entities {
+                        return Err(VectorError::Keyless { path: path.clone(), rows: *rows, entities });
+                    }
+                    (0..*rows).for_each(|row| self.fill(by_id(row as i64), Place { table, row }));
+                }
                 Keys::Ids(ids) => {
                     for (row, id) in ids.iter().enumerate() {
                         self.fill(by_id(*id), Place { table, row });
@@ -197,12 +215,13 @@ impl<'a> Slots<'a> {
                 }
                 Keys::Names(names) => {
                     for (row, name) in names.iter().enumerate() {
-                        let found = self.fill_name(name, side_of(table, tables.len()), Place { table, row });
+                        let found = self.fill_name(name, side, Place { table, row });
                         self.coverage.unmatched += usize::from(!found);
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// Follows the lines of some indexes to the keys of some tables.
@@ -237,6 +256,7 @@ impl<'a> Slots<'a> {
                 let key: Box<str> = match vectors.keys() {
                     Keys::Names(names) => names[row].clone(),
                     Keys::Ids(ids) => ids[row].to_string().into(),
+                    Keys::Rows(_) => row.to_string().into(),
                 };
                 match places.entry(key) {
                     Entry::Vacant(slot) => {
@@ -330,11 +350,32 @@ mod tests {
         let ids = table(Keys::Ids(vec![4, 0, -1, 5]));
         let assigned = assign(&[ids], &entities(), &[], IdSpace::Store).unwrap();
         assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![0, 4], 2));
+        let both = [table(Keys::Ids(vec![2, 3])), table(Keys::Ids(vec![1, 4]))];
+        let assigned = assign(&both, &entities(), &[], IdSpace::Store).unwrap();
+        assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![2, 4], 2), "each file is of one graph");
         let sides = [table(Keys::Ids(vec![2, 3])), table(Keys::Ids(vec![1, 2]))];
         let assigned = assign(&sides, &entities(), &[], IdSpace::Sides).unwrap();
         assert_eq!((assigned.rows, assigned.coverage.unmatched), (vec![2, 4], 2));
         assert!(matches!(assign(&sides[..1], &entities(), &[], IdSpace::Sides), Err(VectorError::SidesNeedTwo { .. })));
         assert_eq!(assign(&[names(&["3", "1"])], &entities(), &[], IdSpace::Store).unwrap().rows, [1, 3]);
+    }
+
+    #[test]
+    fn rows_without_keys_are_the_entities_only_if_they_are_as_many() {
+        let all = assign(&[table(Keys::Rows(5))], &entities(), &[], IdSpace::Store).unwrap();
+        assert_eq!((all.rows, all.values), (vec![0, 1, 2, 3, 4], vec![0.0, 1.0, 2.0, 3.0, 4.0]));
+        let few = assign(&[table(Keys::Rows(4))], &entities(), &[], IdSpace::Store).unwrap_err();
+        assert!(matches!(few, VectorError::Keyless { rows: 4, entities: 5, .. }), "{few}");
+        let sides = [table(Keys::Rows(3)), table(Keys::Rows(2))];
+        let assigned = assign(&sides, &entities(), &[], IdSpace::Sides).unwrap();
+        assert_eq!((assigned.rows, assigned.values), (vec![0, 1, 2, 3, 4], vec![0.0, 1.0, 2.0, 0.0, 1.0]));
+        let store = assign(&sides, &entities(), &[], IdSpace::Store).unwrap_err();
+        assert!(matches!(store, VectorError::KeylessSides { .. }) && store.to_string().contains("--ids sides"));
+        let long = [table(Keys::Rows(3)), table(Keys::Rows(3))];
+        let long = assign(&long, &entities(), &[], IdSpace::Sides).unwrap_err();
+        assert!(matches!(long, VectorError::Keyless { rows: 3, entities: 2, .. }), "{long}");
+        let named = assign(&[table(Keys::Rows(2))], &entities(), &[index(&[("/m/c", "1")])], IdSpace::Store).unwrap();
+        assert_eq!((named.rows, named.values), (vec![2], vec![1.0]), "an index may name rows");
     }
 
     /// MMKB numbers the images of a gold pair alike; an image must follow its entity, not its number or its place.

@@ -227,6 +227,36 @@ pub enum VectorError {
         /// The first key that both have.
         key: String,
     },
+    /// A matrix without keys that has no row for each entity.
+    #[error(
+        "{}: its {rows} rows have no keys, so they would be the {entities} entities in order; say which they are: in an \
+         array beside the matrix (`--key`), or, of NAME.npy, in NAME.rows.npy beside it", path.display()
+    )]
+    Keyless {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Entities they could be.
+        entities: usize,
+    },
+    /// A matrix without keys, one of two.
+    #[error(
+        "{}: its rows have no keys, and of two files each is of one graph; say `--ids sides` if they are the entities of \
+         each graph in order", path.display()
+    )]
+    KeylessSides {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More files than graphs.
+    #[error("`{option}` takes one file for both graphs, or two, the left graph's first; {found} were given")]
+    Files {
+        /// The option that was given them.
+        option: &'static str,
+        /// Files given.
+        found: usize,
+    },
     /// Two files at most: one per graph.
     #[error(
         "`--ids sides` counts ids within each graph, so it takes exactly two files, left and right; {found} were given"
@@ -244,7 +274,11 @@ impl Fault for VectorError {
     fn kind(&self) -> Kind {
         match self {
             Self::Open { .. } => Kind::Input,
-            Self::Missing { .. } | Self::Ambiguous { .. } | Self::SidesNeedTwo { .. } => Kind::Configuration,
+            Self::Missing { .. }
+            | Self::Ambiguous { .. }
+            | Self::SidesNeedTwo { .. }
+            | Self::KeylessSides { .. }
+            | Self::Files { .. } => Kind::Configuration,
             Self::Torch(error) => error.kind(),
             Self::Interrupted => Kind::Interrupted,
             _ => Kind::Data,

@@ -26,6 +26,7 @@ pub(super) fn row(entity: i64) -> Vec<f32> {
 pub(super) fn assert_is_the_table(table: &VectorTable, name: &str) {
     let numbers: Vec<i64> = match table.keys() {
         Keys::Ids(ids) => ids.clone(),
+        Keys::Rows(rows) => (0..*rows as i64).collect(),
         Keys::Names(names) => names.iter().map(|name| name.trim_start_matches("/m/").parse().unwrap()).collect(),
     };
     let mut sorted = numbers.clone();

@@ -18,7 +18,7 @@ pub struct Request {
     pub store: PathBuf,
     /// The column, such as `image`.
     pub column: String,
-    /// Files of vectors: two are of the left and of the right graph, any other number of both.
+    /// Files of vectors: one of both graphs, or two, of the left and of the right one.
     pub files: Vec<PathBuf>,
     /// Index files that connect entities with keys of the files; none if the keys are entities or ids. Two are of the left
     /// and of the right graph.
@@ -65,6 +65,9 @@ impl Fault for ImportError {
 /// # Errors
 /// If a file or the store is wrong, nothing belongs to any entity, or `stop` said so; the store is then as it was.
 pub fn import(request: &Request, observer: &dyn Observer, stop: &dyn Fn() -> bool) -> Result<Imported, ImportError> {
+    for (option, files) in [("--from", &request.files), ("--index", &request.indexes)] {
+        two_at_most(option, files.len())?;
+    }
     let store = Store::open(&request.store)?;
     let entities = entities_of(&store)?;
     let mut tables = Vec::new();
@@ -100,6 +103,10 @@ pub fn entities_of(store: &Store) -> Result<Entities, StoreError> {
 /// If a file cannot be read or a line is wrong.
 pub fn read_indexes(files: &[PathBuf], entities: &Entities) -> Result<Vec<Index>, VectorError> {
     files.iter().map(|file| Index::read(file, entities)).collect()
+}
+
+fn two_at_most(option: &'static str, found: usize) -> Result<(), VectorError> {
+    if found > 2 { Err(VectorError::Files { option, found }) } else { Ok(()) }
 }
 
 fn interrupted(stop: &dyn Fn() -> bool) -> Result<(), VectorError> {

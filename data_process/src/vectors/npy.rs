@@ -1,4 +1,5 @@
-//! Vectors from numpy's own files: `.npy` (one matrix, rows keyed by their number) and `.npz` (named arrays).
+//! Vectors from numpy's own files: `.npy` (one matrix, the keys of its rows in `NAME.rows.npy` beside it, if that is there)
+//! and `.npz` (named arrays).
 //!
 //! Versions 1 to 3, C and Fortran order, both byte orders. Archives may be compressed; what they unfold to is bounded.
 
@@ -209,11 +210,15 @@ impl<'a, R: Read> Reading<'a, R> {
         VectorError::NotFloats { path: self.path.to_owned(), name: self.name.to_owned() }
     }
 
+    fn not_keys(&self) -> VectorError {
+        VectorError::NotKeys { path: self.path.to_owned(), name: self.name.to_owned() }
+    }
+
     fn keys(&mut self) -> Result<Keys, VectorError> {
         let (kind, bytes) = (self.header.kind, self.bytes()?);
         let size = kind.size();
         if size == 0 {
-            return Err(VectorError::NotKeys { path: self.path.to_owned(), name: self.name.to_owned() });
+            return Err(self.not_keys());
         }
         let cells = bytes.chunks_exact(size);
         Ok(match kind {
@@ -246,22 +251,42 @@ fn open(path: &Path) -> Result<(File, u64), VectorError> {
     Ok((file, size))
 }
 
-/// Reads a `.npy` file: a matrix `[n, d]`, keyed 0 to n − 1.
+/// Reads a `.npy` file: a matrix `[n, d]`. Where `NAME.rows.npy` lies beside `NAME.npy`, as `humea store export` writes it,
+/// that holds the keys of its rows.
 ///
 /// # Errors
-/// If the file cannot be read or is not a matrix of floats.
+/// If a file cannot be read, or they are not a matrix of floats and a key for each of its rows.
 pub fn read(path: &Path) -> Result<VectorTable, VectorError> {
+    let keys = keys_beside(path)?;
     let (file, size) = open(path)?;
-    parse(path, BufReader::new(file), size)
+    keyed(path, BufReader::new(file), size, keys)
 }
 
-/// Reads the bytes of a `.npy` file of `size` bytes; `path` is for messages.
+fn keys_beside(path: &Path) -> Result<Option<Keys>, VectorError> {
+    let beside = path.with_extension("rows.npy");
+    if !beside.is_file() {
+        return Ok(None);
+    }
+    let (file, size) = open(&beside)?;
+    let mut array = Reading::start(&beside, "the array", BufReader::new(file), size)?;
+    if array.header.shape.len() != 1 || array.header.kind.content() != Content::Keys {
+        return Err(array.not_keys());
+    }
+    array.keys().map(Some)
+}
+
+/// Reads the bytes of a `.npy` file of `size` bytes, without keys; `path` is for messages.
 ///
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, reader: impl Read, size: u64) -> Result<VectorTable, VectorError> {
+    keyed(path, reader, size, None)
+}
+
+/// A matrix with its keys; those of its row numbers, if there are none.
+fn keyed(path: &Path, reader: impl Read, size: u64, keys: Option<Keys>) -> Result<VectorTable, VectorError> {
     let (rows, width, values) = matrix(path, reader, size)?;
-    VectorTable::new(path, Keys::Ids((0..rows as i64).collect()), width, values)
+    VectorTable::new(path, keys.unwrap_or(Keys::Rows(rows)), width, values)
 }
 
 /// Reads a `.npy` file that must have a row for each of so many entities: its width and its values, row after row. They may

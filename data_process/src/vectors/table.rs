@@ -14,6 +14,8 @@ pub enum Keys {
     Names(Vec<Box<str>>),
     /// Integer ids.
     Ids(Vec<i64>),
+    /// None: the rows of a matrix that comes without keys are known by their number, from 0.
+    Rows(usize),
 }
 
 impl Keys {
@@ -22,6 +24,7 @@ impl Keys {
         match self {
             Self::Names(names) => names.len(),
             Self::Ids(ids) => ids.len(),
+            Self::Rows(rows) => *rows,
         }
     }
 
@@ -35,6 +38,7 @@ impl Keys {
         match self {
             Self::Names(names) => names.get(row).map(|name| format!("{name:?}")).unwrap_or_default(),
             Self::Ids(ids) => ids.get(row).map(i64::to_string).unwrap_or_default(),
+            Self::Rows(rows) => (row < *rows).then(|| row.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -106,13 +110,16 @@ pub(crate) struct TableBuilder {
     /// Bytes of all names: a pickle may give one long name to many rows.
     name_bytes: u64,
     ids: Vec<i64>,
+    /// Rows of a matrix without keys.
+    rows: usize,
     values: Vec<f32>,
 }
 
 impl TableBuilder {
     pub(crate) fn new(path: &Path, allowed: u64) -> Self {
         let path = path.to_owned();
-        Self { path, allowed, width: 0, names: Vec::new(), name_bytes: 0, ids: Vec::new(), values: Vec::new() }
+        let (names, ids, values) = (Vec::new(), Vec::new(), Vec::new());
+        Self { path, allowed, width: 0, names, name_bytes: 0, ids, rows: 0, values }
     }
 
     /// Adds one row; `fill` appends its floats.
@@ -164,7 +171,7 @@ impl TableBuilder {
         if mixed { Err(VectorError::MixedKeys { path: self.path.clone(), key: shown() }) } else { Ok(()) }
     }
 
-    /// Adds a whole matrix `[n, …]` whose rows are keyed by their number.
+    /// The whole table is a matrix `[n, …]` without keys.
     pub(crate) fn matrix(
         &mut self,
         shape: &[usize],
@@ -182,13 +189,22 @@ impl TableBuilder {
         }
         fill(&mut self.values);
         self.width = width;
-        self.ids.extend(0..rows as i64);
+        self.rows = rows;
         Ok(())
+    }
+
+    /// The ids so far were the numbers of rows and no keys.
+    pub(crate) fn forget_keys(&mut self) {
+        self.rows = std::mem::take(&mut self.ids).len();
     }
 
     /// The table.
     pub(crate) fn finish(self) -> Result<VectorTable, VectorError> {
-        let keys = if self.names.is_empty() { Keys::Ids(self.ids) } else { Keys::Names(self.names) };
+        let keys = match (self.rows, self.names.is_empty()) {
+            (0, true) => Keys::Ids(self.ids),
+            (0, false) => Keys::Names(self.names),
+            (rows, _) => Keys::Rows(rows),
+        };
         VectorTable::new(&self.path, keys, self.width, self.values)
     }
 }

@@ -78,12 +78,58 @@ fn a_failed_or_stopped_import_leaves_the_store_as_it_was() {
 }
 
 #[test]
+fn what_a_store_exports_comes_back_as_it_was() {
+    let (folder, path) = store();
+    let values = [row(1), row(3), row(20)].concat();
+    let (rows, provenance) = ([1, 3, 20], Provenance::default());
+    let columns = ["image", "relation_text"].map(|name| NewVectors {
+        name,
+        width: 4,
+        rows: &rows,
+        values: &values,
+        provenance: &provenance,
+    });
+    Store::open(&path).unwrap().put_vectors(&columns).unwrap();
+    for format in [store::Format::Npy, store::Format::Safetensors] {
+        store::export(&Store::open(&path).unwrap(), format, folder.path()).unwrap();
+    }
+    let choice = Choice { column: Some("image".to_owned()), key: None };
+    for (column, file) in [("npy", "image.npy"), ("tensors", "vectors.safetensors")] {
+        let files = vec![folder.path().join(file)];
+        let request = Request { column: column.to_owned(), files, choice: choice.clone(), ..request(&path, "") };
+        import(&request, &Silent, &|| false).unwrap();
+        let store = Store::open(&path).unwrap();
+        let back = store.vectors(column).unwrap();
+        assert_eq!((back.rows(), back.as_slice().unwrap()), (&rows[..], &values[..]), "{file}");
+    }
+    std::fs::remove_file(folder.path().join("image.rows.npy")).unwrap();
+    let request = Request { files: vec![folder.path().join("image.npy")], ..request(&path, "") };
+    let error = import(&request, &Silent, &|| false).unwrap_err();
+    let compacted = matches!(error, ImportError::Vectors(VectorError::Keyless { rows: 3, entities: 21, .. }));
+    assert!(compacted && error.to_string().contains("NAME.rows.npy"), "{error}");
+}
+
+#[test]
+fn more_files_than_graphs_are_refused() {
+    let (_folder, path) = store();
+    let three = vec![path.clone(); 3];
+    let one = request(&path, "numpy2_p4.pkl");
+    for (option, request) in
+        [("--from", Request { files: three.clone(), ..one.clone() }), ("--index", Request { indexes: three, ..one })]
+    {
+        let error = import(&request, &Silent, &|| false).unwrap_err();
+        assert!(matches!(error, ImportError::Vectors(VectorError::Files { found: 3, .. })), "{error}");
+        assert!(error.to_string().contains(option), "{error}");
+    }
+}
+
+#[test]
 fn several_files_are_each_hashed() {
     let (_folder, path) = store();
     let mut both = request(&path, "fixed_f32.parquet");
     both.files.push(super::super::fixtures::path("numpy2_p4.pkl"));
     let imported = import(&both, &Silent, &|| false).unwrap();
-    assert_eq!(imported.coverage.duplicates, 2, "/m/1 and /m/3 are in both");
+    assert_eq!((imported.coverage.present, imported.coverage.unmatched), ([2, 1], 3), "each file is of one graph");
     let provenance = Store::open(&path).unwrap().vector_columns()[0].provenance.clone().unwrap();
     assert_eq!(provenance.details["files"].as_object().unwrap().len(), 2);
 }

@@ -16,10 +16,10 @@ fn npz(bytes: &[u8]) -> Result<VectorTable, VectorError> {
 }
 
 #[test]
-fn a_matrix_in_either_order_is_keyed_by_row() {
+fn a_matrix_in_either_order_is_read_row_by_row() {
     for name in ["matrix.npy", "matrix_fortran.npy", "matrix_big_f8.npy"] {
         let table = read(&path(name)).unwrap();
-        assert_eq!(table.keys(), &Keys::Ids(vec![0, 1, 2]), "{name}");
+        assert_eq!(table.keys(), &Keys::Rows(3), "{name}");
         assert_eq!([table.row(0), table.row(1), table.row(2)], [&row(3)[..], &row(1), &row(20)], "{name}");
     }
 }
@@ -38,6 +38,30 @@ fn a_matrix_of_all_entities_is_read_in_either_order_and_width_and_must_have_thei
     absent[end - 16..].copy_from_slice(&[f32::NAN; 4].map(f32::to_le_bytes).concat());
     std::fs::write(file.path(), absent).unwrap();
     assert!(read_matrix(file.path(), 3).unwrap().1[8..].iter().all(|value| value.is_nan()), "a row that is no vector");
+}
+
+#[test]
+fn the_rows_beside_a_matrix_are_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let [matrix, rows] = ["image.npy", "image.rows.npy"].map(|name| folder.path().join(name));
+    std::fs::copy(path("matrix.npy"), &matrix).unwrap();
+    let write = |header: &str, data: &[u8]| std::fs::write(&rows, [&file(header), data].concat()).unwrap();
+    write("{'descr': '<u4', 'fortran_order': False, 'shape': (3,), }", &[3, 0, 0, 0, 1, 0, 0, 0, 20, 0, 0, 0]);
+    assert_is_the_table(&read(&matrix).unwrap(), "image.npy");
+    write("{'descr': '<u4', 'fortran_order': False, 'shape': (2,), }", &[0; 8]);
+    assert!(matches!(read(&matrix), Err(VectorError::KeyCount { keys: 2, vectors: 3, .. })));
+    for no_keys in [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': '<u4', 'fortran_order': False, 'shape': (3, 1), }",
+    ] {
+        write(no_keys, &[0; 12]);
+        assert!(matches!(read(&matrix), Err(VectorError::NotKeys { path, .. }) if path == rows));
+    }
+}
+
+/// A file of so much header and nothing else.
+fn file(header: &str) -> Vec<u8> {
+    [&b"\x93NUMPY\x01\x00"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat()
 }
 
 #[test]
@@ -84,12 +108,6 @@ fn damaged_files_never_panic() {
 
 #[test]
 fn every_kind_of_damage_has_its_own_words() {
-    let file = |header: &str| {
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend((header.len() as u16).to_le_bytes());
-        bytes.extend(header.as_bytes());
-        bytes
-    };
     let npy = |bytes: &[u8]| match parse_bytes(bytes) {
         Err(VectorError::Npy { source, .. }) => source,
         other => panic!("{other:?}"),

@@ -153,6 +153,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<VectorTable, VectorError> {
             for (row, value) in rows.iter().enumerate() {
                 table.push(Key::Id(row as i64), |out| vector(heap, *value, out).map_err(wrong))?;
             }
+            table.forget_keys();
         }
         Some(Object::Array(array)) if array.shape.len() >= 2 => {
             table.matrix(&array.shape, array.dtype.element, |out| array.floats(out))?;

@@ -44,10 +44,22 @@ fn a_permuted_array_is_read_in_its_own_order() {
 }
 
 #[test]
-fn a_matrix_is_keyed_by_row() {
+fn a_matrix_has_no_keys() {
     let table = read(&path("matrix_fortran.pkl")).unwrap();
-    assert_eq!(table.keys(), &Keys::Ids(vec![0, 1, 2]));
+    assert_eq!(table.keys(), &Keys::Rows(3));
     assert_eq!(table.row(2), row(2));
+}
+
+/// `pickle.dumps([[0.5, 1.5], [2.5, 3.5]], protocol=2)`
+#[test]
+fn a_list_of_vectors_has_no_keys() {
+    let floats = |numbers: [f64; 2]| {
+        let [a, b] = numbers.map(|number| [b"G".to_vec(), number.to_be_bytes().to_vec()].concat());
+        [b"](".to_vec(), a, b, b"e".to_vec()].concat()
+    };
+    let pickle = [b"\x80\x02](".to_vec(), floats([0.5, 1.5]), floats([2.5, 3.5]), b"e.".to_vec()].concat();
+    let table = parse(Path::new("v.pkl"), &pickle).unwrap();
+    assert_eq!((table.keys(), table.row(1)), (&Keys::Rows(2), &[2.5, 3.5][..]));
 }
 
 #[test]
