@@ -7,6 +7,12 @@ use rustc_hash::FxBuildHasher;
 /// Distinct names in order of first appearance; a name's number is its position.
 pub type Names = IndexSet<Box<str>, FxBuildHasher>;
 
+/// The number of a name; an unseen one gets the next.
+pub(crate) fn number(names: &mut Names, name: &str) -> u32 {
+    // Looked up first, because inserting needs a copy of the name.
+    names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.into()).0) as u32
+}
+
 /// Which of the two graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

@@ -9,7 +9,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::SourceError;
 use super::lines::Outcome;
 use super::literal::Literal;
-use crate::pair::{Fact, Graph, Names, Triple};
+use crate::pair::{Fact, Graph, Names, Triple, number};
 
 /// Distinct things in the order in which they first came.
 pub(super) type Set<T> = IndexSet<T, FxBuildHasher>;
@@ -174,11 +174,6 @@ fn slots(entities: usize, labels: FxHashMap<u32, Box<str>>) -> Vec<Option<Box<st
         slots[entity as usize] = Some(label);
     }
     slots
-}
-
-fn number(names: &mut Names, name: &str) -> u32 {
-    let found = names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.into()).0);
-    found as u32
 }
 
 /// Whether something was new.

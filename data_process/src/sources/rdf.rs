@@ -25,7 +25,7 @@ use super::lines::{self, Outcome};
 use super::literal::Literal;
 use super::{FileReport, Loaded, Report, SourceError};
 use crate::event::{Event, Observer, Unit};
-use crate::pair::{Graph, GraphPair, Names};
+use crate::pair::{Graph, GraphPair, Names, number};
 
 pub use export::{ExportError, Exported, export};
 pub use syntax::Syntax;
@@ -99,9 +99,7 @@ struct Same {
 
 impl Same {
     fn push(&mut self, subject: &str, object: &str) {
-        let known = self.subjects.get_index_of(subject);
-        let number = known.unwrap_or_else(|| self.subjects.insert_full(subject.into()).0);
-        self.pairs.push((number as u32, object.into()));
+        self.pairs.push((number(&mut self.subjects, subject), object.into()));
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, &str)> {

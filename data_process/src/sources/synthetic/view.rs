@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::dice::{Dice, Purpose};
 use super::hidden::Hidden;
 use super::notation;
-use crate::pair::{Fact, Graph, Names, Side, Triple};
+use crate::pair::{self, Fact, Graph, Side, Triple};
 
 /// Entities that one thread describes at a time.
 const CHUNK: usize = 4096;
@@ -115,7 +115,7 @@ impl<'a> View<'a> {
         for triple in &mut graph.triples {
             let name = &self.hidden.ontology.relations[triple.relation as usize].names[self.side as usize];
             triple.relation = *number[triple.relation as usize]
-                .get_or_insert_with(|| numbered(&mut graph.relations, name.as_deref().unwrap_or_default()));
+                .get_or_insert_with(|| pair::number(&mut graph.relations, name.as_deref().unwrap_or_default()));
         }
     }
 
@@ -147,14 +147,10 @@ impl<'a> View<'a> {
 
     fn name_fact(&self, graph: &mut Graph, (entity, number, value, datatype): Literal) {
         let name = &self.hidden.ontology.attributes[number as usize].names[self.side as usize];
-        let attribute = numbered(&mut graph.attributes, name.as_deref().unwrap_or_default());
-        let datatype = datatype.map(|tag| numbered(&mut graph.tags, tag));
+        let attribute = pair::number(&mut graph.attributes, name.as_deref().unwrap_or_default());
+        let datatype = datatype.map(|tag| pair::number(&mut graph.tags, tag));
         graph.facts.push(Fact { entity, attribute, value, datatype, lang: None });
     }
-}
-
-fn numbered(names: &mut Names, name: &str) -> u32 {
-    names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.into()).0) as u32
 }
 
 /// Drops repeated items from `begin` on, which are sorted.
