@@ -4,12 +4,13 @@
 //! |---|---|
 //! | a triple whose object is an entity | an edge |
 //! | a triple whose object is a literal | an attribute value, datatype and language kept (`xsd:string` says nothing) |
-//! | `owl:sameAs`, `skos:exactMatch` between the graphs | a link; with anything else, nothing |
+//! | `owl:sameAs`, `skos:exactMatch` between the graphs | a link; with anything else, or of a blank node, nothing |
 //! | `rdfs:label`, `skos:prefLabel`, `foaf:name` | the entity's label, the first one; a value only if asked for |
 //! | `rdf:type rdfs:Resource` | the entity itself: so may one be named that has no triple |
 //!
 //! Files are read as streams: memory grows with what is kept, not with the files. Named graphs of quads are not told apart.
-//! Entities are numbered in the byte order of their identifiers.
+//! Entities are numbered in the byte order of their identifiers. Blank nodes of N-Triples and N-Quads keep the names their
+//! lines give them; those of Turtle and RDF/XML, which need have none, are `_:b0`, `_:b1`, … in order of appearance.
 
 mod export;
 mod syntax;
@@ -18,7 +19,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use oxrdf::vocab::{rdf, rdfs, xsd};
-use oxrdf::{Literal as RdfLiteral, NamedNode, NamedNodeRef, NamedOrBlankNode, Term};
+use oxrdf::{BlankNode, Literal as RdfLiteral, NamedNode, NamedNodeRef, NamedOrBlankNode, Term};
 
 use super::collect::{Growing, Links, kept, known};
 use super::lines::{self, Outcome};
@@ -76,10 +77,16 @@ fn read_files(source: &Source, observer: &dyn Observer) -> Result<Loaded, Source
     }
     let mut files = vec![left_report, right_report];
     if let Some(path) = &source.links {
-        files.push(read_links(path, &left, &right, &mut links, observer)?);
+        let named = [&source.left, &source.right].into_iter().all(|path| names_blank_nodes(path));
+        files.push(read_links(path, [&left, &right], named, &mut links, observer)?);
     }
     let links = links.into_iter().collect();
     Ok(Loaded { pair: GraphPair { left, right, links }, report: Report { files } })
+}
+
+/// Whether a file's blank nodes are called in the graph what they are called in the file.
+fn names_blank_nodes(path: &Path) -> bool {
+    matches!(Syntax::of(path), Ok(Syntax::Lines))
 }
 
 /// A link between the graphs in either direction; none if one of the two is somewhere else.
@@ -111,12 +118,14 @@ impl Same {
 struct Reading {
     growing: Growing,
     same: Same,
+    /// Blank nodes in order of appearance, where they are named by it.
+    blank: Option<Names>,
 }
 
 impl Reading {
     fn new(path: &Path, use_labels: bool) -> Self {
         let growing = Growing::new(&syntax::graph_name(path)).using_labels(use_labels);
-        Self { growing, same: Same::default() }
+        Self { growing, same: Same::default(), blank: (!names_blank_nodes(path)).then(Names::default) }
     }
 
     fn read(mut self, path: &Path, observer: &dyn Observer) -> Result<(Graph, Same, FileReport), SourceError> {
@@ -125,7 +134,10 @@ impl Reading {
     }
 
     fn take(&mut self, subject: &NamedOrBlankNode, predicate: &NamedNode, object: &Term) -> Outcome {
-        let subject = subject_name(subject);
+        let subject = match subject {
+            NamedOrBlankNode::NamedNode(node) => name(node.as_ref()),
+            NamedOrBlankNode::BlankNode(node) => self.blank_name(node).into(),
+        };
         match object {
             Term::Literal(literal) => self.literal(&subject, predicate, literal),
             Term::NamedNode(node) if *predicate == rdf::TYPE && *node == rdfs::RESOURCE => {
@@ -133,13 +145,24 @@ impl Reading {
                 Outcome::Kept
             }
             Term::NamedNode(node) => self.edge(&subject, predicate, &name(node.as_ref())),
-            Term::BlankNode(node) => self.edge(&subject, predicate, &node.to_string()),
+            Term::BlankNode(node) => {
+                let object = self.blank_name(node);
+                self.edge(&subject, predicate, &object)
+            }
         }
+    }
+
+    fn blank_name(&mut self, node: &BlankNode) -> String {
+        // The parsers make up a random name for a node that has none: each reading would be another store.
+        self.blank.as_mut().map_or_else(|| node.to_string(), |known| format!("_:b{}", number(known, node.as_str())))
     }
 
     fn edge(&mut self, subject: &str, predicate: &NamedNode, object: &str) -> Outcome {
         if SAME.contains(&predicate.as_str()) {
-            self.same.push(subject, object);
+            // A blank node's name holds in its own file only; that the other graph has one too means nothing.
+            if export::blank(subject).or(export::blank(object)).is_none() {
+                self.same.push(subject, object);
+            }
             return Outcome::Kept;
         }
         self.growing.triple(subject, &name(predicate.as_ref()), object)
@@ -154,13 +177,17 @@ impl Reading {
     }
 }
 
+/// Why a line of a links file may not name a blank node.
+const BLANK: &str = "the name of a blank node of Turtle or RDF/XML holds in its own file only";
+
 /// What a line of a links file must look like.
 const LINK: &str = "expected `<left> <…sameAs> <right> .`, `left <SameAs> right .` or `left<TAB>right`";
 
+/// Reads a file of links between two graphs; `named` says whether their blank nodes are called as in their files.
 fn read_links(
     path: &Path,
-    left: &Graph,
-    right: &Graph,
+    [left, right]: [&Graph; 2],
+    named: bool,
     links: &mut Links,
     observer: &dyn Observer,
 ) -> Result<FileReport, SourceError> {
@@ -170,6 +197,9 @@ fn read_links(
             return Ok(Outcome::Kept);
         }
         let Some((one, other)) = ends(text) else { return Ok(Outcome::Unreadable(LINK)) };
+        if !named && export::blank(&one).or(export::blank(&other)).is_some() {
+            return Ok(Outcome::Unreadable(BLANK));
+        }
         if let Some(link) = link(left, right, &one, &other) {
             return Ok(kept(links.insert(link)));
         }

@@ -177,8 +177,7 @@ enum Node<'a> {
 
 impl<'a> Node<'a> {
     fn of(name: &'a str) -> Self {
-        let blank = name.strip_prefix("_:").filter(|id| BlankNodeRef::new(id).is_ok());
-        blank.map_or_else(|| Self::Named(iri(name)), Self::Blank)
+        blank(name).map_or_else(|| Self::Named(iri(name)), Self::Blank)
     }
 
     fn subject(&self) -> NamedOrBlankNodeRef<'_> {
@@ -191,6 +190,11 @@ impl<'a> Node<'a> {
     fn object(&self) -> TermRef<'_> {
         self.subject().into()
     }
+}
+
+/// The label of a blank node's name; none of any other name.
+pub(super) fn blank(name: &str) -> Option<&str> {
+    name.strip_prefix("_:").filter(|label| BlankNodeRef::new(label).is_ok())
 }
 
 /// A name as an IRI: itself where it is one, otherwise escaped.

@@ -99,6 +99,36 @@ fn links_come_in_every_form() {
     }
 }
 
+/// Nodes without names: random ones would make another store each time.
+#[test]
+fn blank_nodes_are_named_in_order_of_appearance() {
+    let turtle = "@prefix r: <http://r.org/> .\nr:a r:p [ r:q [ r:z 1 ] ] . _:own r:p r:a , [] .\n";
+    let xml = rdf_xml("<l:A><l:p rdf:parseType=\"Resource\"><l:q>1</l:q></l:p></l:A>");
+    for (name, content, blank) in [("b.ttl", turtle, 4), ("b.rdf", xml.as_str(), 2)] {
+        let load = || load(&[("a.nt", LEFT.as_bytes()), (name, content.as_bytes())], None).unwrap().pair.right;
+        let once = load();
+        let expected: Vec<String> = (0..blank).map(|number| format!("_:b{number}")).collect();
+        assert_eq!(once.entities.iter().take(blank).map(|uri| &**uri).collect::<Vec<_>>(), expected, "{name}");
+        assert!(once == load(), "{name}");
+    }
+}
+
+#[test]
+fn the_name_of_a_blank_node_links_nothing() {
+    let same = "<http://www.w3.org/2002/07/owl#sameAs>";
+    let left =
+        format!("{LEFT}_:b1 {same} <http://r.org/Q84> .\n<http://l.org/London> {same} _:b1 .\n_:b1 {same} _:b1 .\n");
+    let right = format!("{RIGHT}_:b1 r:p r:Q84 .\n");
+    let links = b"_:b1 <http://www.w3.org/2002/07/owl#sameAs> <http://r.org/Q84> .\n";
+    let files: [(&str, &[u8]); 3] = [("a.nt", left.as_bytes()), ("b.ttl", right.as_bytes()), ("links.nt", links)];
+    assert_eq!(load(&files, None).unwrap().pair.links, [(1, 1)], "Ada alone");
+    let error = load(&files, Some("links.nt")).unwrap_err();
+    assert!(error.to_string().contains("blank node of Turtle"), "{error}");
+    let lines = b"_:b1 <http://r.org/p> <http://r.org/Q84> .\n";
+    let files: [(&str, &[u8]); 3] = [("a.nt", left.as_bytes()), ("b.nt", lines), ("links.nt", links)];
+    assert_eq!(load(&files, Some("links.nt")).unwrap().pair.links, [(0, 1)], "named as in the files");
+}
+
 #[test]
 fn a_full_stop_belongs_to_the_name_it_ends() {
     let left = b"<http://l.org/X> <http://l.org/p> <http://l.org/Y> .\n";
