@@ -1,10 +1,10 @@
 //! Predicted pairs as Parquet, CSV or N-Triples; the file appears whole or not at all.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
+use data_process::sources::rdf;
 use data_process::tables::{self, Cells, Column, TableError};
 
 use super::{Calibration, Pair};
@@ -16,7 +16,7 @@ pub enum Format {
     Parquet,
     /// `.csv`
     Csv,
-    /// `.nt`: one `owl:sameAs` per pair.
+    /// `.nt`: one `owl:sameAs` per pair, of entities named as `humea store export --format nt` names them.
     NTriples,
 }
 
@@ -90,7 +90,10 @@ pub fn write(path: &Path, predictions: Predictions<'_>) -> Result<(), WriteError
         Format::Parquet => Ok(tables::write(path, &columns(predictions))?),
         Format::Csv => replace(path, |file| csv_rows(file, predictions)),
         Format::NTriples => replace(path, |file| {
-            predictions.pairs.iter().try_for_each(|pair| file.write_all(same_as(pair, predictions).as_bytes()))
+            predictions.pairs.iter().try_for_each(|pair| {
+                let [left, right] = [pair.left, pair.right].map(|id| &predictions.uris[id as usize]);
+                file.write_all(rdf::same_as(left, right).as_bytes())
+            })
         }),
     }
 }
@@ -130,31 +133,6 @@ fn csv_rows(file: &mut dyn std::io::Write, predictions: Predictions<'_>) -> std:
     rows.flush()
 }
 
-fn same_as(pair: &Pair, predictions: Predictions<'_>) -> String {
-    let [left, right] = [(pair.left, 0), (pair.right, 1)]
-        .map(|(id, side)| iri(&predictions.uris[id as usize], predictions.graphs[side]));
-    format!("<{left}> <http://www.w3.org/2002/07/owl#sameAs> <{right}> .\n")
-}
-
-/// An identifier as an absolute IRI: itself if it is one, otherwise under `urn:humea:<graph>:`. Characters that
-/// N-Triples forbids are percent-encoded.
-fn iri(uri: &str, graph: &str) -> String {
-    let bare = uri.strip_prefix('<').and_then(|uri| uri.strip_suffix('>')).unwrap_or(uri);
-    let scheme = bare.split_once(':').map_or("", |(scheme, _)| scheme);
-    let absolute = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    let mut iri = if absolute { String::new() } else { format!("urn:humea:{}:", graph.replace(' ', "_")) };
-    for character in bare.chars() {
-        match character {
-            '\0'..=' ' | '<' | '>' | '"' | '{' | '}' | '|' | '^' | '`' | '\\' => {
-                let _ = write!(iri, "%{:02X}", character as u32);
-            }
-            other => iri.push(other),
-        }
-    }
-    iri
-}
-
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> Result<(), WriteError> {
     let failed = |source| WriteError::File { path: path.to_owned(), source };
     let write = |file: &mut std::fs::File| {
@@ -167,6 +145,9 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::R
 
 #[cfg(test)]
 mod tests {
+    use data_process::event::Silent;
+    use data_process::pair::{Graph, GraphPair, Names};
+
     use super::*;
 
     #[test]
@@ -180,17 +161,35 @@ mod tests {
             std::fs::read_to_string(folder.path().join(name)).unwrap_or_default()
         };
         assert!(read("p.csv").contains("0,1,/m/01,\"<http://dbpedia.org/resource/A_(b),_c>\",0.5,\n"));
-        let nt =
-            "<urn:humea:FB15K:/m/01> <http://www.w3.org/2002/07/owl#sameAs> <http://dbpedia.org/resource/A_(b),_c> .\n";
+        let nt = "<urn:humea:/m/01> <http://www.w3.org/2002/07/owl#sameAs> <http://dbpedia.org/resource/A_(b),_c> .\n";
         assert_eq!(read("p.nt"), nt);
         write(&folder.path().join("p.parquet"), predictions).unwrap();
         assert_eq!(tables::read_pairs(&folder.path().join("p.parquet")).unwrap(), [[0, 1]]);
     }
 
     #[test]
-    fn forbidden_characters_are_encoded() {
-        assert_eq!(iri("http://x/a b\"", "g"), "http://x/a%20b%22");
-        assert_eq!(iri("3 a", "my graph"), "urn:humea:my_graph:3%20a");
+    fn predictions_are_links_between_the_graphs_as_a_store_exports_them() {
+        let names = |names: &[&str]| -> Names { names.iter().map(|name| (*name).into()).collect() };
+        let graph = |name: &str, entities| Graph { name: name.to_owned(), entities, ..Graph::default() };
+        let left = graph("my left", names(&["/m/01", "3 a{b}", "_:b1"]));
+        let right = graph("R", names(&["/m/01", "<http://x/a b>", "http://x/\u{e9}"]));
+        let uris: Vec<Box<str>> = left.entities.iter().chain(&right.entities).cloned().collect();
+        let pairs = [[0, 3], [1, 4], [2, 5]].map(|[left, right]| Pair { left, right, score: 0.5 });
+        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris, graphs: ["my left", "R"] };
+        let folder = tempfile::tempdir().unwrap();
+        let exported = rdf::export(&GraphPair { left, right, links: Vec::new() }, folder.path()).unwrap();
+        let links = folder.path().join("p.nt");
+        write(&links, predictions).unwrap();
+        let source = rdf::Source { left: exported.left, right: exported.right, links: Some(links), use_labels: false };
+        let back = rdf::read(&source, &Silent).unwrap().pair;
+        let name = |graph: &Graph, entity: u32| graph.entities[entity as usize].clone();
+        let links: Vec<_> =
+            back.links.iter().map(|(left, right)| [name(&back.left, *left), name(&back.right, *right)]).collect();
+        assert_eq!(
+            links,
+            [["/m/01", "/m/01"], ["3 a{b}", "http://x/a b"], ["_:b1", "http://x/\u{e9}"]]
+                .map(|link| link.map(Box::<str>::from))
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::{FileReport, Loaded, Report, SourceError};
 use crate::event::{Event, Observer, Unit};
 use crate::pair::{Graph, GraphPair, Names, number};
 
-pub use export::{ExportError, Exported, export};
+pub use export::{ExportError, Exported, export, same_as};
 pub use syntax::Syntax;
 
 /// Names that entities carry which no IRI can: `urn:humea:` and the name, percent-encoded.

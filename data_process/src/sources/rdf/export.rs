@@ -78,7 +78,7 @@ fn links(pair: &GraphPair, path: PathBuf) -> Result<Option<PathBuf>, ExportError
         let [from, to] = [&pair.left, &pair.right].map(|graph| &graph.entities);
         pair.links.iter().try_for_each(|&(left, right)| {
             let (left, right) = (Node::of(&from[left as usize]), Node::of(&to[right as usize]));
-            out.serialize_triple(TripleRef::new(left.subject(), NamedNodeRef::new_unchecked(SAME[0]), right.object()))
+            out.serialize_triple(left.same_as(&right))
         })
     })?;
     Ok(Some(path))
@@ -169,6 +169,11 @@ fn literal(graph: &Graph, fact: &Fact) -> Literal {
     })
 }
 
+/// A link between two entities as a line of N-Triples, which names them as [`export`] does.
+pub fn same_as(left: &str, right: &str) -> String {
+    format!("{} .\n", Node::of(left).same_as(&Node::of(right)))
+}
+
 /// An entity as a term.
 enum Node<'a> {
     Named(NamedNode),
@@ -189,6 +194,10 @@ impl<'a> Node<'a> {
 
     fn object(&self) -> TermRef<'_> {
         self.subject().into()
+    }
+
+    fn same_as<'n>(&'n self, other: &'n Self) -> TripleRef<'n> {
+        TripleRef::new(self.subject(), NamedNodeRef::new_unchecked(SAME[0]), other.object())
     }
 }
 
