@@ -13,8 +13,14 @@ use super::error::VectorError;
 use super::pickle::value::{contiguous, elements, walk};
 use super::table::{Keys, VectorTable, allowance};
 
+/// What messages call the one array of a file.
+const ARRAY: &str = "the array";
+
 /// The longest header that is read; numpy's are 118 bytes, but for structured types.
 const MAX_HEADER: usize = 1 << 16;
+
+/// Bytes of a matrix that are decoded at a time: whole elements of any size, and few beside the floats they become.
+const BLOCK: u64 = 1 << 20;
 
 /// What can be wrong with a numpy file.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +108,8 @@ impl Kind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Header {
-    kind: Kind,
+    /// What the elements are, or the type that is not read.
+    kind: Result<Kind, String>,
     fortran: bool,
     shape: Vec<usize>,
 }
@@ -127,7 +134,11 @@ impl Header {
     fn parse(name: &str, text: &str) -> Result<Self, NpyError> {
         let wrong = || NpyError::Header { name: name.to_owned(), header: text.chars().take(120).collect() };
         let descr = field(text, "descr").ok_or_else(wrong)?;
-        let descr = descr.split(['\'', '"']).nth(1).ok_or_else(wrong)?;
+        let descr = match descr.strip_prefix(['\'', '"']) {
+            Some(plain) => plain.split(['\'', '"']).next().unwrap_or_default(),
+            // A list of fields, which is nothing to us; it ends where the next key begins.
+            None => descr.split(", 'fortran_order'").next().unwrap_or_default(),
+        };
         let fortran = match field(text, "fortran_order").ok_or_else(wrong)? {
             rest if rest.starts_with("True") => true,
             rest if rest.starts_with("False") => false,
@@ -137,18 +148,16 @@ impl Header {
         let axes = shape.split(',').map(str::trim).filter(|axis| !axis.is_empty());
         let shape =
             axes.map(|axis| axis.trim_end_matches('L').parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
-        let kind =
-            Kind::parse(descr).ok_or_else(|| NpyError::Descr { name: name.to_owned(), descr: descr.to_owned() })?;
+        let kind = Kind::parse(descr).ok_or_else(|| descr.chars().take(120).collect());
         Ok(Self { kind, fortran, shape })
     }
 
-    fn outline(&self, name: &str) -> Named {
-        Named { name: name.to_owned(), shape: self.shape.clone(), content: self.kind.content() }
+    fn content(&self) -> Content {
+        self.kind.as_ref().map_or(Content::Other, |kind| kind.content())
     }
 
-    /// Bytes of all elements, if the machine can count them.
-    fn bytes(&self) -> Option<u64> {
-        elements(&self.shape)?.checked_mul(self.kind.size()).map(|bytes| bytes as u64)
+    fn outline(&self, name: &str) -> Named {
+        Named { name: name.to_owned(), shape: self.shape.clone(), content: self.content() }
     }
 }
 
@@ -174,13 +183,25 @@ impl<'a, R: Read> Reading<'a, R> {
         Ok(Self { path, name, header, reader, allowed })
     }
 
-    /// The bytes of all elements; nothing is set aside before it is there.
-    fn bytes(&mut self) -> Result<Vec<u8>, VectorError> {
-        let claimed = self.header.bytes().unwrap_or(u64::MAX);
+    fn kind(&self) -> Result<Kind, VectorError> {
+        let unread = |descr: &String| NpyError::Descr { name: self.name.to_owned(), descr: descr.clone() };
+        self.header.kind.as_ref().copied().map_err(|descr| npy_error(self.path, unread(descr)))
+    }
+
+    /// How many bytes all elements take: no more than are allowed.
+    fn claimed(&self) -> Result<u64, VectorError> {
+        let size = self.kind()?.size();
+        let bytes = elements(&self.header.shape).and_then(|count| count.checked_mul(size));
+        let claimed = bytes.map_or(u64::MAX, |bytes| bytes as u64);
         if claimed > self.allowed {
             let (claimed, allowed) = (claimed / 4, self.allowed / 4);
             return Err(VectorError::TooLarge { path: self.path.to_owned(), claimed, allowed });
         }
+        Ok(claimed)
+    }
+
+    /// The next bytes; nothing is set aside before it is there.
+    fn bytes(&mut self, claimed: u64) -> Result<Vec<u8>, VectorError> {
         let mut bytes = Vec::new();
         let found = self.reader.by_ref().take(claimed).read_to_end(&mut bytes);
         let found = found.and_then(|found| {
@@ -192,16 +213,21 @@ impl<'a, R: Read> Reading<'a, R> {
 
     /// Appends all elements, last axis fastest.
     fn floats(&mut self, out: &mut Vec<f32>) -> Result<(), VectorError> {
-        let Kind::Number(dtype) = self.header.kind else { return Err(self.not_floats()) };
+        let Kind::Number(dtype) = self.kind()? else { return Err(self.not_floats()) };
         if !dtype.element.is_float() {
             return Err(self.not_floats());
         }
-        let bytes = self.bytes()?;
-        let (shape, size) = (&self.header.shape, dtype.element.size());
-        if !self.header.fortran || shape.len() < 2 {
-            dtype.floats(&bytes, out);
+        let mut left = self.claimed()?;
+        if !self.header.fortran || self.header.shape.len() < 2 {
+            while left > 0 {
+                let bytes = self.bytes(left.min(BLOCK))?;
+                dtype.floats(&bytes, out);
+                left -= bytes.len() as u64;
+            }
             return Ok(());
         }
+        let bytes = self.bytes(left)?;
+        let (shape, size) = (&self.header.shape, dtype.element.size());
         walk(shape, &contiguous(shape, true), |place| dtype.floats(&bytes[place * size..(place + 1) * size], out));
         Ok(())
     }
@@ -215,11 +241,12 @@ impl<'a, R: Read> Reading<'a, R> {
     }
 
     fn keys(&mut self) -> Result<Keys, VectorError> {
-        let (kind, bytes) = (self.header.kind, self.bytes()?);
+        let (kind, claimed) = (self.kind()?, self.claimed()?);
         let size = kind.size();
         if size == 0 {
             return Err(self.not_keys());
         }
+        let bytes = self.bytes(claimed)?;
         let cells = bytes.chunks_exact(size);
         Ok(match kind {
             Kind::Number(dtype) => Keys::Ids(dtype.integers(&bytes)),
@@ -268,8 +295,8 @@ fn keys_beside(path: &Path) -> Result<Option<Keys>, VectorError> {
         return Ok(None);
     }
     let (file, size) = open(&beside)?;
-    let mut array = Reading::start(&beside, "the array", BufReader::new(file), size)?;
-    if array.header.shape.len() != 1 || array.header.kind.content() != Content::Keys {
+    let mut array = Reading::start(&beside, ARRAY, BufReader::new(file), size)?;
+    if array.header.shape.len() != 1 || array.header.content() != Content::Keys {
         return Err(array.not_keys());
     }
     array.keys().map(Some)
@@ -306,13 +333,15 @@ pub fn read_matrix(path: &Path, entities: usize) -> Result<(usize, Vec<f32>), Ve
 
 /// Rows, width and values of a matrix that is not empty.
 fn matrix(path: &Path, reader: impl Read, size: u64) -> Result<(usize, usize, Vec<f32>), VectorError> {
-    let mut array = Reading::start(path, "the array", reader, size)?;
+    let mut array = Reading::start(path, ARRAY, reader, size)?;
     let shape = array.header.shape.clone();
     if shape.len() < 2 {
         let known = vec![format!("an array of shape {shape:?}")];
         return Err(VectorError::NoCandidate { path: path.to_owned(), what: "vectors", known });
     }
-    let mut values = Vec::new();
+    // The file is as long as it claims, or this is an error: room for all floats at once, so that none is held twice.
+    let floats = array.claimed()?.min(size) as usize / array.kind()?.size().max(1);
+    let mut values = Vec::with_capacity(floats);
     array.floats(&mut values)?;
     // A matrix without floats may claim any number of rows; they are not counted out.
     if values.is_empty() {

@@ -75,6 +75,37 @@ fn an_archive_of_either_layout_is_read() {
 }
 
 #[test]
+fn an_array_that_is_not_read_spoils_no_archive() {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let fields = file("{'descr': [('f4', '<f4'), ('b', '<i8')], 'fortran_order': False, 'shape': (3, 1), }");
+    let objects = file("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }");
+    for (name, content) in [("notes", objects), ("fields", fields), ("vectors", bytes("matrix.npy"))] {
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &content).unwrap();
+    }
+    let archive = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(archive.path(), zip.finish().unwrap().into_inner()).unwrap();
+    let read = |choice: Choice| read_npz(archive.path(), &choice);
+    assert_eq!(read(choice(None, None)).unwrap().row(1), row(1));
+    assert_eq!(read(choice(Some("vectors"), None)).unwrap().keys(), &Keys::Rows(3));
+    let chosen = read(choice(Some("fields"), None)).unwrap_err();
+    assert!(matches!(&chosen, VectorError::NotFloats { name, .. } if name == "fields"), "{chosen}");
+    let keys = read(choice(None, Some("notes"))).unwrap_err();
+    assert!(matches!(&keys, VectorError::NotKeys { name, .. } if name == "notes"), "{keys}");
+}
+
+/// More than one block, and no whole number of them.
+#[test]
+fn a_matrix_is_decoded_block_by_block() {
+    let rows = BLOCK as usize / 8 + 3;
+    let header = file(&format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({rows}, 5), }}"));
+    let halves: Vec<u8> = (0..rows * 5).flat_map(|at| half::f16::from_f32((at % 2048) as f32).to_le_bytes()).collect();
+    let table = parse_bytes(&[header, halves].concat()).unwrap();
+    assert!(table.values().iter().enumerate().all(|(at, float)| *float == (at % 2048) as f32));
+    assert_eq!(table.values().len(), rows * 5);
+}
+
+#[test]
 fn a_zip_bomb_is_refused_before_it_unfolds() {
     let error = read_npz(&path("bomb.npz"), &Choice::default()).unwrap_err();
     assert!(matches!(error, VectorError::TooLarge { claimed: 100_000_000_000, .. }), "{error}");
