@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use data_process::fault::{Fault, Kind};
 use data_process::sources::SourceError;
 use data_process::store::StoreError;
+use data_process::vectors::VectorError;
 
 use crate::modality::Modality;
 
@@ -59,6 +60,9 @@ pub enum InputsError {
         /// Why.
         source: std::io::Error,
     },
+    /// A NumPy file of links.
+    #[error(transparent)]
+    Array(#[from] VectorError),
     /// A file of links is not what it must be.
     #[error("{path}: {message}; expected two columns, the left and the right entity id", path = path.display())]
     Links {
@@ -96,6 +100,7 @@ impl Fault for InputsError {
         match self {
             Self::Store(error) => error.kind(),
             Self::Split(error) => error.kind(),
+            Self::Array(error) => error.kind(),
             Self::ReadLinks { .. } => Kind::Input,
             Self::Tensor(_) => Kind::Device,
             _ => Kind::Data,

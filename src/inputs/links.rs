@@ -7,6 +7,7 @@ use data_process::sources::published;
 use data_process::split::{self, Rate, Share, Split};
 use data_process::store::Structure;
 use data_process::tables::{self, Cells, Column, TableError};
+use data_process::vectors::npy;
 
 use super::InputsError;
 
@@ -127,7 +128,7 @@ fn count_in(links: &[Link], others: &[Link]) -> usize {
 pub fn read(path: &Path, left: usize, entities: usize) -> Result<Vec<Link>, InputsError> {
     let links = match path.extension().and_then(|end| end.to_str()) {
         Some("parquet") => tables::read_pairs(path).map_err(|error| of_table(path, error))?,
-        Some("npy") => npy(&bytes(path)?).map_err(|message| malformed(path, message))?,
+        Some("npy") => array(path)?,
         _ => text(&bytes(path)?).map_err(|message| malformed(path, message))?,
     };
     if links.is_empty() {
@@ -168,64 +169,33 @@ fn bytes(path: &Path) -> Result<Vec<u8>, InputsError> {
     std::fs::read(path).map_err(|source| InputsError::ReadLinks { path: path.to_owned(), source })
 }
 
+fn array(path: &Path) -> Result<Vec<Link>, InputsError> {
+    let id = |number: i64| u32::try_from(number).map_err(|_| malformed(path, format!("{number} is not an id")));
+    npy::read_pairs(path)?.into_iter().map(|[left, right]| Ok([id(left)?, id(right)?])).collect()
+}
+
 fn text(bytes: &[u8]) -> Result<Vec<Link>, String> {
+    // Spreadsheets begin their files with a byte-order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_owned())?;
     let mut links = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let mut ids = line.split(['\t', ',', ' ']).filter(|field| !field.is_empty()).map(|field| field.trim().parse());
+        let fields = || line.split(['\t', ',', ' ']).map(str::trim).filter(|field| !field.is_empty());
+        let mut ids = fields().map(str::parse);
         match (ids.next(), ids.next()) {
             (Some(Ok(left)), Some(Ok(right))) => links.push([left, right]),
-            // A heading is no link.
-            _ if number == 0 => {}
+            // A heading is no link; but what begins like an id is one that cannot be read.
+            _ if number == 0 && !fields().any(|field| field.starts_with(|first: char| first.is_ascii_digit())) => {}
             _ => return Err(format!("line {}: {line:?} is not two ids", number + 1)),
         }
     }
     Ok(links)
 }
 
-/// NumPy's own file of an `[n, 2]` array of 4- or 8-byte whole numbers, in C order. (tch's reader takes the header's word for
-/// how much data follows.)
-fn npy(bytes: &[u8]) -> Result<Vec<Link>, String> {
-    let cut = || "cut short".to_owned();
-    if !bytes.starts_with(b"\x93NUMPY") {
-        return Err("not a .npy file".to_owned());
-    }
-    let version = *bytes.get(6).ok_or_else(cut)?;
-    let (length, start) = match version {
-        1 => (u16::from_le_bytes(field(bytes, 8)?) as usize, 10),
-        _ => (u32::from_le_bytes(field(bytes, 8)?) as usize, 12),
-    };
-    let header = String::from_utf8_lossy(bytes.get(start..start + length).ok_or_else(cut)?).replace(' ', "");
-    let data = &bytes[start + length..];
-    let rows = header.split_once("'shape':(").and_then(|(_, shape)| shape.split_once(",2)")).map(|(rows, _)| rows);
-    let rows: usize =
-        rows.and_then(|rows| rows.parse().ok()).ok_or_else(|| format!("not of shape (n, 2): {header}"))?;
-    let kind = ["<i4", "<u4", "<i8", "<u8"].into_iter().find(|kind| header.contains(&format!("'descr':'{kind}'")));
-    let size = match kind {
-        Some("<i4" | "<u4") => 4,
-        Some(_) => 8,
-        None => return Err(format!("not whole numbers of 4 or 8 bytes: {header}")),
-    };
-    let data = rows.checked_mul(2 * size).and_then(|end| data.get(..end)).ok_or_else(cut)?;
-    // In Fortran order, as NumPy saves a transposed array, one column follows the other.
-    if header.contains("'fortran_order':True") {
-        let (left, right) = data.split_at(rows * size);
-        return left.chunks_exact(size).zip(right.chunks_exact(size)).map(|(l, r)| Ok([id(l)?, id(r)?])).collect();
-    }
-    data.chunks_exact(2 * size).map(|pair| Ok([id(&pair[..size])?, id(&pair[size..])?])).collect()
-}
-
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], String> {
-    bytes.get(at..at + N).and_then(|field| field.try_into().ok()).ok_or_else(|| "cut short".to_owned())
-}
-
-fn id(bytes: &[u8]) -> Result<u32, String> {
-    let wide = bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    u32::try_from(wide).map_err(|_| format!("{} is not an id", wide as i64))
-}
-
 #[cfg(test)]
 mod tests {
+    use data_process::fault::{Fault, Kind};
+
     use super::*;
 
     fn structure(links: usize) -> Structure {
@@ -317,6 +287,8 @@ mod tests {
     fn text_and_numpy_files_are_read() {
         assert_eq!(read_as("l.tsv", b"left\tright\n1\t101\n2\t102\n").unwrap(), [[1, 101], [2, 102]]);
         assert_eq!(read_as("l.csv", b"1,101\n").unwrap(), [[1, 101]]);
+        assert_eq!(read_as("l.csv", b"\xef\xbb\xbf1,101\n2,102\n").unwrap(), [[1, 101], [2, 102]]);
+        assert_eq!(read_as("l.csv", b"\xef\xbb\xbfleft,right\n2,102\n").unwrap(), [[2, 102]]);
         let ids: Vec<u8> = [3_i64, 103, 4, 104].into_iter().flat_map(i64::to_le_bytes).collect();
         assert_eq!(read_as("l.npy", &npy_file("<i8", "(2, 2)", &ids)).unwrap(), [[3, 103], [4, 104]]);
         let ids: Vec<u8> = [3_i32, 103].into_iter().flat_map(i32::to_le_bytes).collect();
@@ -329,19 +301,21 @@ mod tests {
     #[test]
     fn what_is_no_list_of_links_is_refused() {
         assert!(matches!(read(Path::new("no/such.tsv"), 1, 2), Err(InputsError::ReadLinks { .. })));
-        for (name, bytes) in [("l.tsv", b"1 101\nx y\n".to_vec()), ("l.npy", b"garbage".to_vec())] {
-            assert!(matches!(read_as(name, &bytes), Err(InputsError::Links { .. })), "{name}");
+        for text in ["1 101\nx y\n", "1;101\n2;102\n", "1;101\n2 102\n", "left 101\n2 102\n"] {
+            assert!(matches!(read_as("l.tsv", text.as_bytes()), Err(InputsError::Links { .. })), "{text}");
         }
+        let error = read_as("l.npy", b"garbage").unwrap_err();
+        assert!(matches!(error, InputsError::Array(_)) && error.kind() == Kind::Data, "{error}");
+        let error = read(Path::new("no/such.npy"), 1, 2).unwrap_err();
+        assert!(matches!(error, InputsError::Array(_)) && error.kind() == Kind::Input, "{error}");
         let huge = "(4611686018427387904, 2)";
         for (descr, shape, data) in
             [("<f4", "(1, 2)", [0; 8]), ("<i4", "(1, 3)", [0; 8]), ("<i8", "(1, 2)", [0; 8]), ("<i4", huge, [0; 8])]
         {
-            assert!(matches!(read_as("l.npy", &npy_file(descr, shape, &data)), Err(InputsError::Links { .. })));
+            assert!(matches!(read_as("l.npy", &npy_file(descr, shape, &data)), Err(InputsError::Array(_))));
         }
-        assert!(matches!(
-            read_as("l.npy", &npy_file("<i4", "(1, 2)", &[255; 8])),
-            Err(InputsError::Links { .. } | InputsError::WrongSides { .. })
-        ));
+        let negative = read_as("l.npy", &npy_file("<i4", "(1, 2)", &[255; 8]));
+        assert!(matches!(negative, Err(InputsError::Links { .. })));
         assert!(matches!(read_as("l.tsv", b"1 101\n101 1\n"), Err(InputsError::WrongSides { number: 2, .. })));
         for (name, bytes) in [("l.parquet", &b"garbage"[..]), ("l.tsv", b""), ("l.tsv", b"left right\n")] {
             assert!(matches!(read_as(name, bytes), Err(InputsError::Links { .. })), "{name}");

@@ -350,6 +350,24 @@ fn matrix(path: &Path, reader: impl Read, size: u64) -> Result<(usize, usize, Ve
     Ok((shape[0], shape[1..].iter().product(), values))
 }
 
+/// Reads a `.npy` file of two columns of integers; one that is no integer of 64 bits is −1, which is nobody's id.
+///
+/// # Errors
+/// If the file cannot be read or is not such an array.
+pub fn read_pairs(path: &Path) -> Result<Vec<[i64; 2]>, VectorError> {
+    let (file, size) = open(path)?;
+    let mut array = Reading::start(path, ARRAY, BufReader::new(file), size)?;
+    let (shape, fortran) = (array.header.shape.clone(), array.header.fortran);
+    let (Kind::Number(_), [rows, 2], Content::Keys) = (array.kind()?, &shape[..], array.header.content()) else {
+        let known = vec![format!("an array of shape {shape:?}")];
+        return Err(VectorError::NoCandidate { path: path.to_owned(), what: "two columns of integers", known });
+    };
+    let Keys::Ids(ids) = array.keys()? else { return Err(array.not_keys()) };
+    // In Fortran order, as numpy saves a transposed array, one column follows the other.
+    let (row, column) = if fortran { (1, *rows) } else { (2, 1) };
+    Ok((0..*rows).map(|at| [ids[at * row], ids[at * row + column]]).collect())
+}
+
 /// Reads a `.npz` file: one array per entity, or a matrix with its keys.
 ///
 /// # Errors

@@ -65,6 +65,27 @@ fn file(header: &str) -> Vec<u8> {
 }
 
 #[test]
+fn two_columns_of_integers_are_pairs_in_either_order() {
+    let pairs = |descr: &str, fortran: &str, shape: &str, data: &[u8]| {
+        let header = file(&format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [&header, data].concat()).unwrap();
+        read_pairs(file.path())
+    };
+    let wide = |numbers: [u64; 4]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+    assert_eq!(pairs("<i8", "False", "(2, 2)", &wide([3, 103, 4, 104])).unwrap(), [[3, 103], [4, 104]]);
+    assert_eq!(pairs("<u8", "True", "(2, 2)", &wide([3, u64::MAX, 103, 104])).unwrap(), [[3, 103], [-1, 104]]);
+    assert_eq!(pairs(">u2", "False", "(1, 2)", &[1, 0, 0, 2]).unwrap(), [[256, 2]]);
+    for (descr, shape) in [("<f4", "(1, 2)"), ("<i4", "(1, 3)"), ("<i4", "(2,)"), ("<U1", "(1, 2)"), ("|b1", "(1, 2)")]
+    {
+        let error = pairs(descr, "False", shape, &[0; 12]).unwrap_err();
+        assert!(matches!(error, VectorError::NoCandidate { .. }), "{descr} {shape}: {error}");
+    }
+    let huge = pairs("<i4", "False", "(4611686018427387904, 2)", &[0; 8]).unwrap_err();
+    assert!(matches!(huge, VectorError::TooLarge { .. }), "{huge}");
+}
+
+#[test]
 fn an_archive_of_either_layout_is_read() {
     for name in ["entities.npz", "matrix.npz"] {
         assert_is_the_table(&read_npz(&path(name), &Choice::default()).unwrap(), name);
