@@ -64,6 +64,12 @@ pub enum TorchFileError {
         /// What was found.
         what: &'static str,
     },
+    /// The file holds other things than tensors by name.
+    #[error("{}: it holds neither a tensor nor a dictionary of tensors; save `{{'vectors': tensor}}`", path.display())]
+    NoDictionary {
+        /// The file.
+        path: PathBuf,
+    },
     /// A tensor's data is missing, too short or in a form torch does not write.
     #[error("{}: the data of storage {key:?} {what}; fetch the file again", path.display())]
     Storage {
@@ -239,8 +245,8 @@ impl TorchFile {
                     window *= 8;
                 }
                 Err(error) => return Err(error),
-                Ok((names, outlines, keys, end)) => {
-                    let places = legacy_places(path, &mut file, &outlines, &keys, end as u64, size)?;
+                Ok((names, outlines, storages, end)) => {
+                    let places = legacy_places(path, &mut file, &storages, end as u64, size)?;
                     let opened = Self { path: path.to_owned(), file: Mutex::new(file), names, outlines, places };
                     return opened.check();
                 }
@@ -252,7 +258,7 @@ impl TorchFile {
     fn legacy_header(
         path: &Path,
         bytes: &[u8],
-    ) -> Result<(Vec<String>, FxHashMap<String, Outline>, Vec<String>, usize), TorchFileError> {
+    ) -> Result<(Vec<String>, FxHashMap<String, Outline>, Vec<Stored>, usize), TorchFileError> {
         let wrong = |source| pickle_error(path, source);
         let magic = unpickle(bytes, Dialect::Torch).map_err(wrong)?;
         let mut at = magic.end;
@@ -271,10 +277,13 @@ impl TorchFile {
         let keys = unpickle(&bytes[at..], Dialect::Torch).map_err(wrong)?;
         at += keys.end;
         let keys = keys.heap.items(keys.root).unwrap_or_default().iter().filter_map(|key| match key {
-            Value::Text(key) if key.len() <= LONGEST_STORAGE_KEY => Some((*key).to_owned()),
+            Value::Text(key) if key.len() <= LONGEST_STORAGE_KEY => Some(*key),
             _ => None,
         });
-        Ok((names, outlines, keys.collect(), at))
+        // Not only those of the tensors that were found: every storage takes its place in the file.
+        let elements: FxHashMap<&str, Element> = tensors.heap.storages().map(|one| (one.key, one.element)).collect();
+        let stored = keys.map(|key| (key.to_owned(), elements.get(key).copied()));
+        Ok((names, outlines, stored.collect(), at))
     }
 
     /// Every tensor's storage must be there and as long as it says.
@@ -346,22 +355,23 @@ fn zipped_places(
     Ok(places)
 }
 
+/// A storage of a legacy file, and what it is made of, if anything says so.
+type Stored = (String, Option<Element>);
+
 fn legacy_places(
     path: &Path,
     file: &mut File,
-    outlines: &FxHashMap<String, Outline>,
-    keys: &[String],
+    storages: &[Stored],
     mut at: u64,
     size: u64,
 ) -> Result<FxHashMap<String, (u64, u64)>, TorchFileError> {
-    let elements: FxHashMap<&str, Element> = outlines.values().map(|o| (o.storage.as_str(), o.element)).collect();
     let mut places = FxHashMap::default();
-    for key in keys {
+    for (key, element) in storages {
         let wrong = |what| TorchFileError::Storage { path: path.to_owned(), key: key.clone(), what };
         let mut count = [0; 8];
         file.seek(SeekFrom::Start(at)).map_err(|source| read_error(path, source))?;
         file.read_exact(&mut count).map_err(|_| wrong("is missing"))?;
-        let element = elements.get(key.as_str()).ok_or_else(|| wrong("belongs to no tensor"))?;
+        let element = element.ok_or_else(|| wrong("belongs to no tensor"))?;
         let length = u64::from_le_bytes(count).checked_mul(element.size() as u64);
         let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|end| *end <= size);
         let end = end.ok_or_else(|| wrong("is cut off"))?;
@@ -371,8 +381,11 @@ fn legacy_places(
     Ok(places)
 }
 
-/// The tensors of a dictionary in a pickle of so many bytes. Numbers, strings and empty values beside them are passed over;
-/// dictionaries inside (`{"state_dict": {…}}`) are entered once.
+/// What a tensor is called that comes without a dictionary.
+const BARE: &str = "vectors";
+
+/// The tensors of a dictionary in a pickle of so many bytes, or the one tensor there is. Numbers, strings and empty values
+/// beside them are passed over; dictionaries inside (`{"state_dict": {…}}`) are entered once.
 fn outlines<'a>(
     path: &Path,
     heap: &Heap<'a>,
@@ -390,7 +403,14 @@ fn outlines<'a>(
         }
         Ok(())
     };
-    let Some(Object::Dict(pairs)) = heap.get(root) else { return Err(not_tensors("it holds no dictionary")) };
+    let pairs = match heap.get(root) {
+        Some(Object::Dict(pairs)) => pairs.as_slice(),
+        Some(Object::Tensor(view)) => {
+            add(&[], BARE, view)?;
+            &[]
+        }
+        _ => return Err(TorchFileError::NoDictionary { path: path.to_owned() }),
+    };
     for (key, value) in pairs {
         match (key_text(*key), heap.get(*value)) {
             (Some(key), Some(Object::Tensor(view))) => add(&[], &key, view)?,

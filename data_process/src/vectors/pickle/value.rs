@@ -119,6 +119,13 @@ impl<'a> Heap<'a> {
         }
     }
 
+    /// Every storage that is named, whatever holds the tensors over it; more than once where several do.
+    pub(crate) fn storages(&self) -> impl Iterator<Item = Storage<'a>> {
+        self.objects
+            .iter()
+            .filter_map(|object| if let Object::Storage(storage) = object { Some(*storage) } else { None })
+    }
+
     /// The object behind a value, to be changed.
     pub(crate) fn get_mut(&mut self, value: Value<'a>) -> Option<&mut Object<'a>> {
         match value {

@@ -118,12 +118,57 @@ fn a_tensor_without_elements_may_lie_anywhere() {
     assert!(file.tensor("plain.weight").unwrap().bytes.is_empty());
 }
 
+fn text(text: &[u8]) -> Vec<u8> {
+    [&b"X"[..], &(text.len() as u32).to_le_bytes(), text].concat()
+}
+
+fn storage(key: &[u8]) -> Vec<u8> {
+    [&b"(\x8c\x07storagectorch\nFloatStorage\n"[..], &text(key), b"\x8c\x03cpuK\x02tQ"].concat()
+}
+
+/// `[2, 1]`, of a storage of two floats.
+fn column(key: &[u8]) -> Vec<u8> {
+    let view = b"K\x00K\x02K\x01\x86K\x01K\x01\x86\x89NtR";
+    [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage(key), view].concat()
+}
+
+/// A legacy file of one object and storages of two floats.
+fn legacy(object: &[u8], keys: &[&[u8]]) -> Vec<u8> {
+    let magic = [&b"\x80\x02\x8a\x0a"[..], &LEGACY_MAGIC, b"."].concat();
+    let names = [&b"\x80\x02]("[..], &keys.iter().flat_map(|key| text(key)).collect::<Vec<u8>>(), b"e."].concat();
+    let mut file = [&magic[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", b"\x80\x02", object, b".", &names].concat();
+    for number in 0..keys.len() {
+        file.extend(2_u64.to_le_bytes());
+        file.extend([number as f32, 0.5].iter().flat_map(|float| float.to_le_bytes()));
+    }
+    file
+}
+
+#[test]
+fn storages_of_tensors_deep_inside_take_their_places() {
+    let deep = [&b"}"[..], &text(b"b"), b"}", &text(b"c"), b"}", &text(b"d"), &column(b"0"), b"sss"].concat();
+    let object = [&deep[..deep.len() - 1], &text(b"e"), &column(b"1"), b"ss"].concat();
+    let file = TorchFile::open(written(&legacy(&object, &[b"0", b"1"])).path()).unwrap();
+    assert_eq!(file.names(), ["b.e"]);
+    assert_eq!(floats(&file.tensor("b.e").unwrap()), [1.0, 0.5]);
+    let nobodys = TorchFile::open(written(&legacy(&object, &[b"0", b"2", b"1"])).path()).unwrap_err();
+    assert!(matches!(nobodys, TorchFileError::Storage { what: "belongs to no tensor", .. }), "{nobodys}");
+}
+
+#[test]
+fn a_bare_tensor_is_read_and_a_list_is_told_what_to_be() {
+    let file = TorchFile::open(written(&legacy(&column(b"0"), &[b"0"])).path()).unwrap();
+    assert_eq!((file.names(), file.outline(BARE)), (&[BARE.to_owned()][..], Some((Element::F32, &[2, 1][..]))));
+    let list = [&b"]"[..], &column(b"0"), b"a"].concat();
+    let error = TorchFile::open(written(&legacy(&list, &[b"0"])).path()).unwrap_err();
+    assert!(matches!(error, TorchFileError::NoDictionary { .. }), "{error}");
+    assert!(error.to_string().ends_with("save `{'vectors': tensor}`"), "{error}");
+}
+
 /// Tensors of one storage, in a dictionary whose name is said once and counts for each of them.
 fn named(key: &[u8], tensors: u16) -> Result<Vec<String>, TorchFileError> {
-    let text = |text: &[u8]| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text].concat();
-    let storage = [&b"(\x8c\x07storagectorch\nFloatStorage\n"[..], &text(key), b"\x8c\x03cpuK\x01tQ"].concat();
     let tensor =
-        [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, b"K\x00K\x01\x85K\x01\x85\x89NtR\x94"].concat();
+        [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage(key), b"K\x00K\x01\x85K\x01\x85\x89NtR\x94"].concat();
     let mut pickle = [&b"\x80\x02}"[..], &text(&[b'n'; 5_000]), b"}(K\x00", &tensor].concat();
     for name in 1..tensors {
         pickle.extend([&b"M"[..], &name.to_le_bytes(), b"h\x00"].concat());
