@@ -59,11 +59,6 @@ pub(super) fn open<'a>(path: &Path, observer: &'a dyn Observer) -> Result<Box<dy
     })
 }
 
-/// Checks that every line of a file is text of bounded length, without keeping any; gives the number of lines.
-pub(super) fn check(path: &Path, observer: &dyn Observer) -> Result<u64, SourceError> {
-    read(path, observer, |_| Ok(Outcome::Kept)).map(|report| report.lines)
-}
-
 fn tally<R: Read>(
     mut lines: Lines<R>,
     observer: &dyn Observer,
