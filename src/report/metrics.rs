@@ -59,7 +59,11 @@ pub struct MetricsError {
 
 impl Fault for MetricsError {
     fn kind(&self) -> Kind {
-        if self.act == "read" { Kind::Input } else { Kind::Output }
+        match (self.act, self.source.kind()) {
+            ("read", io::ErrorKind::InvalidData) => Kind::Data,
+            ("read", _) => Kind::Input,
+            _ => Kind::Output,
+        }
     }
 }
 
@@ -155,7 +159,8 @@ mod tests {
         MetricsLog::open(&path, 0).unwrap().push(&epoch(1)).unwrap();
         let text = [std::fs::read(&path).unwrap(), b"garbage\n".to_vec(), bytes(&epoch(2))].concat();
         std::fs::write(&path, &text).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("line 2 is none"));
+        let error = read(&path).unwrap_err();
+        assert!(error.to_string().contains("line 2 is none") && error.kind() == Kind::Data, "{error}");
         assert!(MetricsLog::open(&path, 2).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), text, "nothing is lost");
     }

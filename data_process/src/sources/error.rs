@@ -26,6 +26,16 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
+    /// A file is not compressed as its name says, or is damaged.
+    #[error("{path} cannot be unpacked as {format}: {source}; is it {format}, as its name says, and whole?")]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What its name says.
+        format: &'static str,
+        /// The unpacker's words.
+        source: io::Error,
+    },
     /// A file has no lines.
     #[error("{path} is empty; was its download or copy cut short?")]
     Empty {

@@ -50,13 +50,33 @@ pub(super) fn read(
 /// The content of a file, expanded on the way if its name ends in `.gz` or `.zst`. Each block read from the file itself is
 /// told to the observer.
 pub(super) fn open<'a>(path: &Path, observer: &'a dyn Observer) -> Result<Box<dyn Read + 'a>, SourceError> {
-    let failed = |source| SourceError::Read { path: path.to_owned(), source };
+    let failed = |source| failed(path, source);
     let counted = Counted { source: File::open(path).map_err(failed)?, observer };
-    Ok(match path.extension().and_then(|extension| extension.to_str()) {
-        Some("gz") => Box::new(MultiGzDecoder::new(counted)),
-        Some("zst") => Box::new(zstd::Decoder::new(counted).map_err(failed)?),
-        _ => Box::new(counted),
+    Ok(match format(path) {
+        Some(GZIP) => Box::new(MultiGzDecoder::new(counted)),
+        Some(_) => Box::new(zstd::Decoder::new(counted).map_err(failed)?),
+        None => Box::new(counted),
     })
+}
+
+const GZIP: &str = "gzip";
+
+/// How a file is compressed, by its name.
+fn format(path: &Path) -> Option<&'static str> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Some(GZIP),
+        Some("zst") => Some("zstd"),
+        _ => None,
+    }
+}
+
+/// What a failure to read a file means: the system's, or, of a compressed one, the unpacker's.
+pub(super) fn failed(path: &Path, source: io::Error) -> SourceError {
+    let path = path.to_owned();
+    match format(&path) {
+        Some(format) if source.raw_os_error().is_none() => SourceError::Packed { path, format, source },
+        _ => SourceError::Read { path, source },
+    }
 }
 
 fn tally<R: Read>(
@@ -152,8 +172,8 @@ impl<R: Read> Lines<R> {
         if self.buffer.len() < self.end + BLOCK {
             self.buffer.resize(self.end + BLOCK, 0);
         }
-        let read = read_some(&mut self.source, &mut self.buffer[self.end..])
-            .map_err(|source| SourceError::Read { path: self.path.clone(), source })?;
+        let read =
+            read_some(&mut self.source, &mut self.buffer[self.end..]).map_err(|source| failed(&self.path, source))?;
         self.end += read;
         self.exhausted = read == 0;
         if self.number == 0 && self.start == 0 {

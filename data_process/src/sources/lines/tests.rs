@@ -94,8 +94,8 @@ fn a_compressed_file_cut_short_or_that_expands_without_end_is_refused() {
     assert!(matches!(error, SourceError::LongLine { line: 1, .. }), "{error}");
     std::fs::write(&path, &bomb[..10]).unwrap();
     let error = read(&path, &Silent, |_| Ok(Outcome::Kept)).unwrap_err();
-    assert!(matches!(error, SourceError::Read { .. }), "{error}");
-    assert_eq!(error.kind(), Kind::Input);
+    assert!(matches!(error, SourceError::Packed { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Data);
 }
 
 #[test]

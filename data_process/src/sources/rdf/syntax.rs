@@ -63,7 +63,7 @@ pub(super) fn read(
     let unreadable = |source: io::Error| match source.kind() {
         ErrorKind::OutOfMemory => SourceError::LongStatement { path: path.to_owned(), limit: LONGEST_STATEMENT },
         ErrorKind::Unsupported => SourceError::Doctype { path: path.to_owned(), limit: LONGEST_DOCTYPE },
-        _ => SourceError::Read { path: path.to_owned(), source },
+        _ => lines::failed(path, source),
     };
     let malformed = |why| SourceError::Syntax { path: path.to_owned(), why };
     match Syntax::of(path)? {

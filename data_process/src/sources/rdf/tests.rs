@@ -2,6 +2,7 @@ use std::io::Write;
 
 use super::*;
 use crate::event::Silent;
+use crate::fault::{Fault, Kind};
 use crate::pair::Fact;
 use crate::sources::synthetic::{Knobs, generate};
 use crate::store::{self, Store};
@@ -168,7 +169,12 @@ fn wrong_files_are_named_with_what_is_wrong() {
     let turtle = with("b.ttl", b"@prefix r: <http://r.org/> .\nr:a r:b \"open .\n");
     assert!(matches!(&turtle, SourceError::Syntax { why, .. } if why.contains("line")), "{turtle}");
     assert!(matches!(with("b.rdf", b"<rdf:RDF"), SourceError::Syntax { .. }));
-    assert!(matches!(with("b.nt.gz", b"not gzip"), SourceError::Read { .. }));
+    for name in ["b.nt.gz", "b.ttl.gz", "b.rdf.zst", "b.nt.zst"] {
+        let error = with(name, b"neither gzip nor zstd");
+        assert!(matches!(error, SourceError::Packed { .. }) && error.kind() == Kind::Data, "{name}: {error}");
+    }
+    let cut = zstd::encode_all(LEFT.as_bytes(), 1).unwrap();
+    assert!(matches!(with("b.nt.zst", &cut[..cut.len() - 9]), SourceError::Packed { format: "zstd", .. }));
     let error = read(&Source { left: "nowhere.nt".into(), right: "neither.nt".into(), ..Source::default() }, &Silent);
     assert!(matches!(error.unwrap_err(), SourceError::Missing { files, .. } if files.len() == 2));
 }
