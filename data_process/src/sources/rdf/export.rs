@@ -48,9 +48,10 @@ pub struct Exported {
 
 /// Writes `<left name>.nt`, `<right name>.nt` and, if there are links, `links.nt` into a folder, each in one step.
 ///
-/// [`super::read`] gives back equal rows but for what [`Exported::lost`] counts: triples and literals said more than once,
-/// edges that mean something else there (`owl:sameAs`, `skos:exactMatch`, `rdf:type rdfs:Resource`), values for an
-/// attribute that means a label, empty labels, `xsd:string`, and language tags that are no BCP 47 or not in small letters.
+/// [`super::read`] gives back equal rows but for what [`Exported::lost`] counts: names that differ in angle brackets alone,
+/// triples and literals said more than once, edges that mean something else there (`owl:sameAs`, `skos:exactMatch`,
+/// `rdf:type rdfs:Resource`), values for an attribute that means a label, empty labels, `xsd:string`, and language tags that
+/// are no BCP 47 or not in small letters.
 ///
 /// Names that are no IRI become `urn:humea:` and the name, percent-encoded; angle brackets around a name are dropped.
 pub fn export(pair: &GraphPair, folder: &Path) -> Result<Exported, ExportError> {

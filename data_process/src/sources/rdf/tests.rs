@@ -289,6 +289,16 @@ fn what_does_not_come_back_is_counted() {
 }
 
 #[test]
+fn names_that_become_one_are_counted() {
+    let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<crate::pair::Names>();
+    let mut pair = GraphPair::default();
+    pair.left.entities = names(&["<http://l.org/x>", "<a b>", "_:b", "a b", "http://l.org/x", "<_:b>", "<<a b>>"]);
+    pair.right.entities = names(&["http://l.org/x"]);
+    let Exported { lost, .. } = export(&pair, tempfile::tempdir().unwrap().path()).unwrap();
+    assert_eq!(lost, ["2 entities whose names differ in angle brackets alone from others', which come back as one"]);
+}
+
+#[test]
 fn attributes_without_values_stay_attributes_though_they_mean_a_label() {
     let mut pair = GraphPair::default();
     for (graph, name) in [(&mut pair.left, "L"), (&mut pair.right, "R")] {

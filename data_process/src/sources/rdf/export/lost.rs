@@ -6,7 +6,7 @@ use oxrdf::vocab::{rdf, rdfs, xsd};
 use oxrdf::{Literal, NamedNode};
 use rustc_hash::FxHashSet;
 
-use super::iri;
+use super::{Node, iri};
 use crate::pair::{Fact, Graph, GraphPair, Names};
 use crate::sources::collect::is_name;
 use crate::sources::rdf::SAME;
@@ -15,7 +15,8 @@ type Count = fn(&Graph) -> usize;
 
 /// A line for each kind of loss that a pair meets.
 pub(super) fn of(pair: &GraphPair) -> Vec<String> {
-    let kinds: [(Count, &str); 5] = [
+    let kinds: [(Count, &str); 6] = [
+        (merged, "entities whose names differ in angle brackets alone from others', which come back as one"),
         (repeated, "triples and literals said before, which come back once"),
         (
             other_edges,
@@ -34,6 +35,11 @@ pub(super) fn of(pair: &GraphPair) -> Vec<String> {
     let count = |of: Count| of(&pair.left) + of(&pair.right);
     let counts = kinds.iter().map(|(of, what)| (count(*of), what));
     counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+}
+
+fn merged(graph: &Graph) -> usize {
+    let terms: FxHashSet<String> = graph.entities.iter().map(|name| Node::of(name).subject().to_string()).collect();
+    graph.entities.len() - terms.len()
 }
 
 fn repeated(graph: &Graph) -> usize {
