@@ -51,7 +51,8 @@ pub struct SameAttributes {
     pub scale: f64,
     /// Seeds that have both.
     pub seeds: usize,
-    /// The part of them whose values agree, at least roughly.
+    /// The part of them believed to agree, at least roughly: below what was counted, as if one seed more had not agreed, and
+    /// without agreement that is no more than chance.
     pub agree: f64,
 }
 

@@ -91,16 +91,22 @@ fn same_attributes(html: &mut String, found: &[SameAttributes]) {
     }
     html.push_str(
         "<h2>Attributes whose values are evidence</h2>\n<table><tr><th>left</th><th>right</th><th>unit: left × </th>\
-         <th>seeds with both</th><th>of them agree</th></tr>\n",
+         <th>seeds with both</th><th>believed to agree</th></tr>\n",
     );
     for SameAttributes { left, right, scale, seeds, agree } in found {
-        let (left, right, percent) = (escape(left), escape(right), 100.0 * agree);
+        let (left, right, scale, percent) = (escape(left), escape(right), significant(*scale), 100.0 * agree);
         let _ = writeln!(
             html,
-            "<tr><td>{left}</td><td>{right}</td><td>{scale:.4}</td><td>{seeds}</td><td>{percent:.0} %</td></tr>"
+            "<tr><td>{left}</td><td>{right}</td><td>{scale}</td><td>{seeds}</td><td>{percent:.0} %</td></tr>"
         );
     }
     html.push_str("</table>\n");
+}
+
+/// Four significant digits: a unit may be a million times another.
+fn significant(number: f64) -> String {
+    let rounded = format!("{number:.3e}").parse().unwrap_or(number);
+    if (1e-4..1e7).contains(&rounded) { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
 fn losses(lines: &[Line]) -> Vec<Curve> {
@@ -153,6 +159,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn units_far_apart_keep_their_digits() {
+        for (number, shown) in
+            [(1.0, "1"), (0.025_400_1, "0.0254"), (999_999.7, "1000000"), (1.000_02e-6, "1e-6"), (2.5e9, "2.5e9")]
+        {
+            assert_eq!(significant(number), shown);
+        }
+    }
+
+    #[test]
     fn a_page_names_its_protocol_shows_best_and_last_and_needs_nothing_else() {
         let page = Page {
             title: "a <run>".to_owned(),
@@ -161,7 +176,7 @@ mod tests {
             same_attributes: vec![SameAttributes {
                 left: "<born>".to_owned(),
                 right: "birthDate".to_owned(),
-                scale: 1.0,
+                scale: 1e-6,
                 seeds: 864,
                 agree: 0.92,
             }],
@@ -172,8 +187,18 @@ mod tests {
             ..Page::default()
         };
         let html = render(&page);
-        for text in ["a &lt;run&gt;", "validation", ">best<", ">last<", "<polyline", "&lt;born&gt;", ">864<", ">92 %<"]
-        {
+        for text in [
+            "a &lt;run&gt;",
+            "validation",
+            ">best<",
+            ">last<",
+            "<polyline",
+            "&lt;born&gt;",
+            ">1e-6<",
+            ">864<",
+            "believed",
+            ">92 %<",
+        ] {
             assert!(html.contains(text), "{text}");
         }
         assert!(!html.contains("http"), "a report fetches nothing");
