@@ -164,8 +164,11 @@ mod tests {
         let own = whole.diagonal(0, 0, 1);
         let rows = whole.ge_tensor(&own.unsqueeze(1)).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
         let columns = whole.ge_tensor(&own).sum_dim_intlist([0_i64].as_slice(), false, Kind::Int64);
+        // A product of another shape may round otherwise and turn a near tie over: few, and by one.
         let near = |a: &[f64], b: Tensor| {
-            a.iter().zip(Vec::<i64>::try_from(b).unwrap()).all(|(a, b)| (a - b as f64).abs() <= 1.0)
+            let apart = a.iter().zip(Vec::<i64>::try_from(b).unwrap()).map(|(a, b)| (a - b as f64).abs());
+            let apart: Vec<f64> = apart.filter(|apart| *apart > 0.0).collect();
+            apart.len() <= a.len() / 100 && apart.iter().all(|apart| *apart <= 1.0)
         };
         assert!(near(&found.left_to_right, rows) && near(&found.right_to_left, columns));
     }
