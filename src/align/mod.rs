@@ -34,7 +34,8 @@ pub enum Decoding {
     Mutual,
     /// Every left entity's nearest neighbour; right entities may be taken twice.
     Greedy,
-    /// Best pairs first, each entity at most once.
+    /// Best pairs first, each entity at most once, until one side is used up: the ten nearest of each left entity, then what
+    /// is left.
     OneToOne,
 }
 

@@ -5,8 +5,8 @@ use tch::{TchError, Tensor};
 use crate::eval::csls::Scores;
 use crate::evidence::Between;
 
-/// Candidates kept per left vector for decoding one to one.
-const KEPT: i64 = 10;
+/// Candidates kept per left vector.
+pub(super) const KEPT: i64 = 10;
 
 /// Two positions and their score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub(super) struct Scored {
 /// Who is nearest to whom.
 #[derive(Debug)]
 pub(super) struct Neighbours {
-    /// Nearest right positions of each left one, best first, at most ten.
+    /// Nearest right positions of each left one, best first.
     kept: i64,
     rights: Vec<i64>,
     scores: Vec<f32>,
@@ -31,19 +31,13 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Compares `[n, d]` with `[m, d]`, rows of unit length, by CSLS and the evidence between them.
+    /// By CSLS and the evidence between the rows; at most `kept` candidates per left one.
     ///
     /// # Errors
     /// If libtorch refuses, for instance for want of memory.
-    pub(super) fn between(
-        left: &Tensor,
-        right: &Tensor,
-        evidence: Option<&Between>,
-        k: usize,
-    ) -> Result<Self, TchError> {
+    pub(super) fn of(all: &Scores, evidence: Option<&Between>, kept: i64) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let all = Scores::new(left, right, Some(k))?;
-        let kept = KEPT.min(right.size()[0]);
+        let kept = kept.min(all.right_rows());
         let (mut rights, mut scores) = (Vec::new(), Vec::new());
         let mut best: Option<(Tensor, Tensor)> = None;
         for (start, height) in all.blocks() {
@@ -100,6 +94,10 @@ mod tests {
         &rows / rows.norm_scalaropt_dim(2, [1_i64].as_slice(), true)
     }
 
+    fn near(left: &Tensor, right: &Tensor, k: usize) -> Neighbours {
+        Neighbours::of(&Scores::new(left, right, Some(k)).unwrap(), None, KEPT).unwrap()
+    }
+
     /// CSLS written down plainly.
     fn plainly(left: &Tensor, right: &Tensor, k: i64) -> Vec<Vec<f64>> {
         let cosines = left.matmul(&right.tr());
@@ -111,7 +109,7 @@ mod tests {
     #[test]
     fn blocks_find_what_the_whole_matrix_shows() {
         let (left, right) = (unit(2500, 1), unit(70, 2));
-        let near = Neighbours::between(&left, &right, None, 3).unwrap();
+        let near = near(&left, &right, 3);
         let whole = plainly(&left, &right, 3);
         let first = |scores: &mut dyn Iterator<Item = f64>| {
             scores.enumerate().fold((0, f64::MIN), |best, (at, score)| if score > best.1 { (at, score) } else { best })
@@ -128,7 +126,7 @@ mod tests {
 
     #[test]
     fn fewer_vectors_than_neighbours_are_no_trouble() {
-        let near = Neighbours::between(&unit(1, 1), &unit(2, 2), None, 10).unwrap();
+        let near = near(&unit(1, 1), &unit(2, 2), 10);
         assert_eq!((near.nearest().count(), near.candidates().len(), near.mutual().count()), (1, 2, 1));
     }
 }

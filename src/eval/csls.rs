@@ -2,9 +2,10 @@
 //! to everything. The score of (i, j) is 2·cos(i, j) − r(i) − c(j), r and c being the mean cosine to the k nearest of the
 //! other side.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::evidence::Between;
+use crate::transfer;
 
 /// Left rows compared at once: few enough that ten thousand right ones make a matrix below the 32 MB at which the
 /// allocator returns memory to the system each time.
@@ -15,6 +16,17 @@ const GPU_BLOCK: i64 = 4096;
 
 /// Bytes of cosines kept from the first pass to the second; where they are more, the second computes them again.
 const KEPT: i64 = 512 << 20;
+
+/// Bytes of a block's scores, on a CPU and on a GPU: with so many right rows that they would be more, a block has fewer left
+/// ones.
+const BYTES: i64 = 256 << 20;
+const GPU_BYTES: i64 = 1 << 30;
+
+/// Left rows that are compared at once with so many right ones.
+fn height(right: i64, device: Device) -> i64 {
+    let (bytes, most) = if device.is_cuda() { (GPU_BYTES, GPU_BLOCK) } else { (BYTES, BLOCK) };
+    (bytes / (4 * right.max(1))).clamp(1, most)
+}
 
 /// What scores any left row against all right ones: cosines, corrected for hubs or not.
 #[derive(Debug)]
@@ -65,6 +77,27 @@ impl Scores {
         }
     }
 
+    /// Of some left and right rows alone, corrected as among all.
+    ///
+    /// # Errors
+    /// If libtorch refuses, for instance for want of memory.
+    pub(crate) fn among(&self, left: &[i64], right: &[i64]) -> Result<Self, TchError> {
+        let device = self.left.device();
+        let [left, right] = [left, right].map(|places| transfer::slice(places, device));
+        let hubness = match &self.hubness {
+            Some([rows, columns]) => Some([rows.f_index_select(0, &left)?, columns.f_index_select(0, &right)?]),
+            None => None,
+        };
+        let own = Tensor::empty([0], (self.left.kind(), device));
+        let (left, right) = (self.left.f_index_select(0, &left)?, self.right.f_index_select(1, &right)?);
+        Ok(Self { left, right, kept: None, own, hubness })
+    }
+
+    /// How many right rows there are.
+    pub(crate) fn right_rows(&self) -> i64 {
+        self.right.size()[1]
+    }
+
     /// The left rows `[n, d]`.
     pub(crate) fn left(&self) -> &Tensor {
         &self.left
@@ -73,7 +106,7 @@ impl Scores {
     /// First row and number of rows of each block.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
         let rows = self.left.size()[0];
-        let block = if self.left.device().is_cuda() { GPU_BLOCK } else { BLOCK };
+        let block = height(self.right_rows(), self.left.device());
         (0..rows).step_by(block as usize).map(move |start| (start, block.min(rows - start)))
     }
 
@@ -154,6 +187,30 @@ mod tests {
     use super::*;
     use crate::golden::{Figures, family};
     use crate::loss::similarity::normalise;
+
+    #[test]
+    fn a_block_is_lower_the_more_right_rows_there_are() {
+        for (device, most, bytes) in [(Device::Cpu, BLOCK, BYTES), (Device::Cuda(0), GPU_BLOCK, GPU_BYTES)] {
+            assert_eq!([0, 1, 10_277].map(|right| height(right, device)), [most; 3], "the benchmarks' sizes");
+            let million = height(1_000_000, device);
+            assert!(million > 1 && million * 4_000_000 <= bytes, "{million}");
+            assert_eq!(height(1 << 40, device), 1);
+        }
+    }
+
+    #[test]
+    fn some_rows_alone_score_as_among_all() {
+        let [left, right] = [7, 9].map(|rows| normalise(&Tensor::randn([rows, 3], (Kind::Float, Device::Cpu))));
+        for k in [None, Some(2)] {
+            let all = Scores::new(&left, &right, k).unwrap();
+            let some = all.among(&[5, 1], &[8, 0, 3]).unwrap();
+            assert_eq!(some.blocks().collect::<Vec<_>>(), [(0, 2)]);
+            let [rows, columns] = [&[5_i64, 1][..], &[8, 0, 3]].map(Tensor::from_slice);
+            let expected = all.block((0, 7), None).unwrap().index_select(0, &rows).index_select(1, &columns);
+            let apart = (some.block((0, 2), None).unwrap() - expected).abs().max().double_value(&[]);
+            assert!(apart < 1e-6, "{apart}");
+        }
+    }
 
     #[test]
     fn golden_distances() {
