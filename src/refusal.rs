@@ -18,7 +18,9 @@ pub fn without_stack(words: &str) -> &str {
 pub fn of_panic(panic: &(dyn Any + Send)) -> Option<String> {
     let words = words(panic);
     let (_, said) = words.split_once(UNWRAPPED)?;
-    Some(without_stack(said).replace("\\n", " ").replace("\\\"", "\""))
+    let alone = without_stack(said);
+    let alone = if alone.len() == said.len() { said.strip_suffix("\")").unwrap_or(said) } else { alone };
+    Some(alone.replace("\\n", " ").replace("\\\"", "\""))
 }
 
 /// The first line of a panic's message, libtorch's own words where they are its.
@@ -44,6 +46,8 @@ mod tests {
         let thrown: Box<dyn Any + Send> = Box::new(PANIC.to_owned());
         assert_eq!(of_panic(&*thrown).as_deref(), Some("CUDA out of memory. Tried \"much\""));
         assert_eq!(message(&*thrown), "CUDA out of memory. Tried \"much\"");
+        let without: Box<dyn Any + Send> = Box::new("called on an `Err` value: Torch(\"not \\\"that\\\"\")".to_owned());
+        assert_eq!(of_panic(&*without).as_deref(), Some("not \"that\""));
         let other: Box<dyn Any + Send> = Box::new("bad luck\nat length");
         assert_eq!((of_panic(&*other), message(&*other).as_str()), (None, "bad luck"));
     }

@@ -36,6 +36,16 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that another extends cannot be read.
+    #[error("{file}: `extends`: cannot read {path}: {source}; it names a file beside this one", file = file.display(), path = path.display())]
+    ReadExtended {
+        /// The file whose `extends` it is.
+        file: PathBuf,
+        /// The file that is extended.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file is not TOML.
     #[error("{path}, line {line}: not TOML: {message}; pipelines/defaults.toml shows every key", path = path.display())]
     Syntax {
@@ -99,7 +109,7 @@ pub enum ConfigError {
 impl Fault for ConfigError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Read { .. } => Kind::Input,
+            Self::Read { .. } | Self::ReadExtended { .. } => Kind::Input,
             _ => Kind::Configuration,
         }
     }
@@ -167,7 +177,13 @@ impl Layers {
         match table.remove("extends") {
             None => {}
             Some(Value::String(parent)) => {
-                self.lay_extended(&file.parent().unwrap_or(Path::new("")).join(parent), above)?;
+                let parent = file.parent().unwrap_or(Path::new("")).join(parent);
+                self.lay_extended(&parent, above).map_err(|error| match error {
+                    ConfigError::Read { path, source } => {
+                        ConfigError::ReadExtended { file: file.to_owned(), path, source }
+                    }
+                    error => error,
+                })?;
             }
             Some(_) => return Err(ConfigError::Extends { path: file.to_owned() }),
         }
@@ -205,9 +221,7 @@ impl Layers {
 
     /// The value of a dotted key.
     pub fn value(&self, key: &str) -> Option<&Value> {
-        let mut parts = key.split('.');
-        let first = self.table.get(parts.next()?)?;
-        parts.try_fold(first, |value, part| value.get(part))
+        value(&self.table, key)
     }
 
     /// The typed configuration.
@@ -215,11 +229,22 @@ impl Layers {
     /// # Errors
     /// If a value has the wrong type or lies outside its range.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
-            let key = error.path().to_string();
-            let message = error.inner().message().trim().to_owned();
-            ConfigError::Value { place: self.place(&key), key, message }
-        })
+        let config: Config = serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+            let message = in_plain_words(error.inner().message().trim());
+            self.wrong(error.path().to_string(), message)
+        })?;
+        match config.ablates_nothing() {
+            Some(modality) => {
+                let message =
+                    format!("`{}` is not among inputs.modalities: there is nothing to ablate", modality.name());
+                Err(self.wrong("model.ablated".to_owned(), message))
+            }
+            None => Ok(config),
+        }
+    }
+
+    fn wrong(&self, key: String, message: String) -> ConfigError {
+        ConfigError::Value { place: self.place(&key), key, message }
     }
 
     /// Who gave the value of a key, an item of its list (`key[2]`), or what is wrong within a section.
@@ -249,7 +274,9 @@ struct Laying<'a> {
 
 fn lay_over(under: &mut Table, over: Table, prefix: &str, laying: &mut Laying<'_>) -> Result<(), ConfigError> {
     for (name, value) in over {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        // A name with a dot in it was given in quotes, which make it one name.
+        let shown = if name.contains('.') { format!("{name:?}") } else { name.clone() };
+        let key = if prefix.is_empty() { shown } else { format!("{prefix}.{shown}") };
         let shape = |expected| ConfigError::Shape { place: laying.place.to_owned(), key: key.clone(), expected };
         match (under.get_mut(&name), value) {
             (None, _) => return Err(unknown(laying, key)),
@@ -263,6 +290,27 @@ fn lay_over(under: &mut Table, over: Table, prefix: &str, laying: &mut Laying<'_
         }
     }
     Ok(())
+}
+
+/// Names of types, as the deserialiser has them, and what a person would call them.
+const TYPES: [(&str, &str); 10] = [
+    ("usize", "a whole number, 0 or more"),
+    ("u64", "a whole number, 0 or more"),
+    ("u32", "a whole number from 0 to 4294967295"),
+    ("i64", "a whole number"),
+    ("f64", "a number"),
+    ("f32", "a number"),
+    ("a boolean", "true or false"),
+    ("a string", "a text, in quotes"),
+    ("path string", "a path, in quotes"),
+    ("a sequence", "a list, such as [\"image\"]"),
+];
+
+/// The deserialiser's words without Rust's names of types.
+fn in_plain_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let plain = TYPES.iter().find(|(name, _)| *name == expected).map_or(expected, |(_, plain)| plain);
+    format!("{found}, expected {plain}")
 }
 
 fn unknown(laying: &Laying<'_>, key: String) -> ConfigError {
@@ -281,7 +329,15 @@ fn unknown(laying: &Laying<'_>, key: String) -> ConfigError {
     ConfigError::UnknownKey { place: laying.place.to_owned(), key, near }
 }
 
-fn keys(table: &Table) -> Vec<String> {
+/// The value of a dotted key.
+pub(super) fn value<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.');
+    let first = table.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.get(part))
+}
+
+/// Every dotted key of a table.
+pub(super) fn keys(table: &Table) -> Vec<String> {
     let mut all = Vec::new();
     for (name, value) in table {
         match value {
@@ -363,6 +419,13 @@ mod tests {
         assert_eq!((config.train.epochs, config.train.batch_size, config.run.name.as_str()), (4, 8, "over"));
         std::fs::write(&over, "extends = \"over.toml\"\n").unwrap();
         assert!(matches!(Layers::resolved(&over), Err(ConfigError::Circular { .. })));
+        std::fs::write(&over, "extends = \"nowhere.toml\"\n").unwrap();
+        let missing = Layers::resolved(&over).unwrap_err();
+        let (said, kind) = (missing.to_string(), missing.kind());
+        assert!(
+            kind == Kind::Input && said.contains("over.toml: `extends`") && said.contains("nowhere.toml"),
+            "{said}"
+        );
         std::fs::write(&over, "extends = 3\n").unwrap();
         assert!(matches!(Layers::resolved(&over), Err(ConfigError::Extends { .. })));
     }
@@ -412,14 +475,14 @@ mod tests {
         ("expected.hits_at_1", &[], &["nan"]),
         ("expected.hits_at_10", &[], &["nan"]),
         ("expected.mrr", &[], &["nan"]),
-        ("inputs.attribute_columns", &["0", "-1"], &["1"]),
-        ("inputs.relation_columns", &["0", "-1"], &["1"]),
+        ("inputs.attribute_columns", &["0", "-1", "1000001"], &["1", "1000000"]),
+        ("inputs.relation_columns", &["0", "-1", "1000001"], &["1", "1000000"]),
         ("loss.lambda_contrastive", &["-0.1", "nan", "inf"], &["0"]),
         ("loss.lambda_decoupling", &["-1e-9", "nan", "inf"], &["0"]),
         ("loss.lambda_distillation", &["-0.1", "nan", "inf"], &["0"]),
         ("loss.tau_contrastive", &["0", "0.0029", "-0.1", "nan", "inf"], &["0.003", "1"]),
         ("loss.tau_distillation", &["0", "0.0029", "-4.0", "nan", "inf"], &["0.003", "1"]),
-        ("model.dim", &["0", "-1"], &["1"]),
+        ("model.dim", &["0", "1", "-1", "65537"], &["2", "65536"]),
         ("model.experts.count", &["0", "1", "-1"], &["2"]),
         ("model.experts.initial_std", &["0.0", "-0.1", "nan", "inf"], &["1e-3"]),
         ("model.experts.noise_floor", &["-0.1", "nan", "inf"], &["0"]),
@@ -478,6 +541,43 @@ mod tests {
                 with(value).unwrap_or_else(|error| panic!("{error}"));
             }
         }
+    }
+
+    #[test]
+    fn types_are_named_in_plain_words() {
+        for (text, words) in [
+            ("[train]\nepochs = \"abc\"\n", "expected a whole number, 0 or more"),
+            ("[train]\nlr = \"abc\"\n", "expected a number"),
+            ("[evaluate]\ncsls = 1\n", "expected true or false"),
+            ("[model]\nablated = \"image\"\n", "expected a list, such as [\"image\"]"),
+            ("[run]\nname = 3\n", "expected a text, in quotes"),
+            ("[data]\nstore = 3\n", "expected a path, in quotes"),
+            ("[split]\nseed = 1.5\n", "expected a whole number from 0 to 4294967295"),
+        ] {
+            let said = error_of(text);
+            assert!(said.ends_with(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_quotes_is_told_from_the_one_it_looks_like() {
+        let said = error_of("\"train.lr\" = 3\n");
+        assert!(said.contains("no key `\"train.lr\"`") && said.contains("are `train.lr`"), "{said}");
+    }
+
+    #[test]
+    fn a_run_has_the_name_of_a_file() {
+        for name in ["../../x", "", ".", "..", "a/b", "a/", "/a"] {
+            let said = error_of(&format!("[run]\nname = {name:?}\n"));
+            assert!(said.contains("`run.name`") && said.contains("without a path"), "{said}");
+        }
+        Layers::of(None, &["run.name=a.b c".to_owned()], &[]).unwrap().config().unwrap();
+    }
+
+    #[test]
+    fn only_what_takes_part_can_be_ablated() {
+        let said = error_of("[inputs]\nmodalities = [\"graph\", \"image\"]\n[model]\nablated = [\"relation\"]\n");
+        assert!(said.contains("`model.ablated`") && said.contains("relation") && !said.contains("defaults"), "{said}");
     }
 
     #[test]

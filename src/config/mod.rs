@@ -12,11 +12,12 @@ pub use layers::{ConfigError, Flag, Layers};
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use data_process::digest;
 use data_process::split::{Rate, Share};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::align::AlignConfig;
@@ -24,6 +25,7 @@ use crate::device::Wanted;
 use crate::eval::EvalConfig;
 use crate::evidence::EvidenceConfig;
 use crate::inputs::InputsConfig;
+use crate::modality::Modality;
 use crate::model::ModelConfig;
 use crate::train::TrainConfig;
 use crate::train::pseudo_labels::PseudoLabelsConfig;
@@ -55,7 +57,7 @@ pub struct Config {
     pub evaluate: EvalConfig,
     /// Decoding.
     pub align: AlignConfig,
-    /// What the run must reach.
+    /// What the run is compared with.
     pub expected: Expected,
     /// Variants of the run.
     pub sweep: Sweep,
@@ -65,12 +67,23 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// The pipeline's name; a file's stem unless it gives one.
+    /// The pipeline's name; a file's stem unless it gives one. The run folder's name begins with it.
+    #[serde(deserialize_with = "file_name")]
     pub name: String,
     /// Seed of every random draw but the split.
     pub seed: u64,
     /// `auto`, `cpu` or `cuda`.
     pub device: Wanted,
+}
+
+/// A name that leads to no other folder.
+fn file_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let mut parts = Path::new(&name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(only)), None) if only == name.as_str() => Ok(name),
+        _ => Err(D::Error::custom(format!("must be the name of a file, without a path; {name:?} is not"))),
+    }
 }
 
 /// Where the data comes from: what `humea run` prepares when it is not there yet.
@@ -102,7 +115,7 @@ pub struct Split {
     pub train_links: PathBuf,
 }
 
-/// The figures a run must reach; `nan` where none is published.
+/// The figures a run is compared with; `nan` where none is published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -127,7 +140,7 @@ impl Expected {
 }
 
 /// Variants of a run: one for each value of one key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// The key that varies; empty for no sweep.
@@ -155,6 +168,11 @@ impl Config {
         })
     }
 
+    /// A modality that is to be ablated and does not take part.
+    fn ablates_nothing(&self) -> Option<Modality> {
+        self.model.ablated.iter().copied().find(|modality| !self.inputs.modalities.contains(modality))
+    }
+
     /// The configuration as TOML, as the run folder keeps it.
     ///
     /// # Errors
@@ -164,29 +182,40 @@ impl Config {
     }
 
     /// Eight hexadecimal digits that change with anything that may change the result: not with the run's name, the
-    /// figures it must reach, how the store was made, nor the least time between two checkpoints.
+    /// figures it is compared with, how the store was made, nor the least time between two checkpoints.
     pub fn hash(&self) -> String {
         self.hash_with(&BTreeMap::new())
     }
 
     fn hash_with(&self, files: &BTreeMap<String, String>) -> String {
-        let mut same = self.clone();
-        same.run.name.clear();
-        same.expected = Expected { hits_at_1: 0.0, hits_at_10: 0.0, mrr: 0.0, source: String::new() };
-        same.sweep = Sweep { key: String::new(), values: Vec::new(), published: Vec::new() };
-        same.data.prep.clear();
-        let mut hash = Sha256::new_with_prefix(same.without_pace().unwrap_or_default());
+        let table = self.deciding().and_then(|table| toml::to_string_pretty(&table).ok());
+        let mut hash = Sha256::new_with_prefix(table.unwrap_or_default());
         files.iter().flat_map(|(key, digest)| [key, digest]).for_each(|text| hash.update(text));
         let digest = hash.finalize();
         format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 
-    /// The TOML without the least time between two checkpoints: runs of before there was one keep their hash. By way of the
-    /// text, which has the shortest form of numbers of single precision.
-    fn without_pace(&self) -> Option<String> {
-        let mut table: toml::Table = self.to_toml().ok()?.parse().ok()?;
+    /// What may change the result. Without the least time between two checkpoints: runs of before there was one keep their
+    /// hash. By way of the text, which has the shortest form of numbers of single precision.
+    fn deciding(&self) -> Option<toml::Table> {
+        let mut same = self.clone();
+        same.run.name.clear();
+        same.expected = Expected { hits_at_1: 0.0, hits_at_10: 0.0, mrr: 0.0, source: String::new() };
+        same.sweep = Sweep::default();
+        same.data.prep.clear();
+        let mut table: toml::Table = same.to_toml().ok()?.parse().ok()?;
         table.get_mut("train")?.as_table_mut()?.remove("checkpoint_seconds");
-        toml::to_string_pretty(&table).ok()
+        Some(table)
+    }
+
+    /// What may change the result and is another in `now`: each key with both values.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let [before, now] = [self, now].map(|config| config.deciding().unwrap_or_default());
+        let pairs = layers::keys(&before).into_iter().filter_map(|key| {
+            let (was, is) = (layers::value(&before, &key)?, layers::value(&now, &key)?);
+            (was != is).then(|| format!("`{key}` was {was} and is {is}"))
+        });
+        pairs.collect()
     }
 
     /// SHA-256 of the files besides the store that the run is made from, by the key that names them; one that cannot be

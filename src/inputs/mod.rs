@@ -61,7 +61,8 @@ fn with_the_graph<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Modality>, D
 }
 
 fn columns<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    bounds::checked(from, |count: usize| count >= 1, "at least 1 (inputs.modalities leaves a bag out)")
+    let expected = "at least 1 (inputs.modalities leaves a bag out) and at most 1000000";
+    bounds::checked(from, |count: usize| (1..=1_000_000).contains(&count), expected)
 }
 
 /// What becomes of an entity without a vector.

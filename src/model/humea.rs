@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::estimator::Estimator;
@@ -24,7 +24,7 @@ use crate::transfer;
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Width of every embedding, D.
-    #[serde(deserialize_with = "bounds::at_least_one")]
+    #[serde(deserialize_with = "width")]
     pub dim: i64,
     /// Number format of the large products.
     pub precision: Precision,
@@ -39,6 +39,11 @@ pub struct ModelConfig {
     pub propagation: PropagationConfig,
     /// Modalities whose embedding is replaced by zeros (their losses stay).
     pub ablated: BTreeSet<Modality>,
+}
+
+/// The estimators are half as wide; no machine has the memory for the widest.
+fn width<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    bounds::checked(from, |width: i64| (2..=1 << 16).contains(&width), "from 2 to 65536")
 }
 
 /// The model, its parameters and its inputs.

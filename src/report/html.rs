@@ -21,7 +21,7 @@ pub struct Page {
     pub results: Vec<(String, Directions)>,
     /// Attributes whose values are evidence.
     pub same_attributes: Vec<SameAttributes>,
-    /// What must be reached, as a sentence.
+    /// What the figures are to be compared with, as a sentence.
     pub expected: String,
     /// The lines of `metrics.jsonl`.
     pub lines: Vec<Line>,
@@ -54,7 +54,7 @@ pub fn render(page: &Page) -> String {
 fn results(html: &mut String, page: &Page) {
     let _ = writeln!(
         html,
-        "<p>Protocol: <b>{}</b>. Expected: {}.</p>\n<table><tr><th>test links</th><th>direction</th><th>H@1</th><th>H@5</th>\
+        "<p>Protocol: <b>{}</b>. To compare with: {}.</p>\n<table><tr><th>test links</th><th>direction</th><th>H@1</th><th>H@5</th>\
          <th>H@10</th><th>MR</th><th>MRR</th></tr>",
         escape(&page.protocol),
         escape(&page.expected)

@@ -31,7 +31,8 @@ pub struct PseudoLabelsConfig {
 impl PseudoLabelsConfig {
     /// Whether a round is due when so many epochs are done.
     pub fn due(&self, epochs: usize) -> bool {
-        self.enabled && epochs >= self.start.max(1) && (epochs - self.start).is_multiple_of(self.every.max(1))
+        let start = self.start.max(1);
+        self.enabled && epochs >= start && (epochs - start).is_multiple_of(self.every.max(1))
     }
 }
 
@@ -70,6 +71,9 @@ mod tests {
     fn rounds_are_due_from_the_start_on() {
         let due: Vec<usize> = (0..45).filter(|epochs| CONFIG.due(*epochs)).collect();
         assert_eq!(due, [20, 30, 40]);
+        let at_once = PseudoLabelsConfig { start: 0, every: 20, ..CONFIG };
+        let due: Vec<usize> = (0..45).filter(|epochs| at_once.due(*epochs)).collect();
+        assert_eq!(due, [1, 21, 41], "nothing is learnt before the first epoch");
         assert!(!PseudoLabelsConfig { enabled: false, ..CONFIG }.due(20));
     }
 
