@@ -69,6 +69,16 @@ impl Fault for DeviceError {
     }
 }
 
+/// A device as the flags call it.
+pub fn name(device: Device) -> &'static str {
+    match device {
+        Device::Cuda(_) => "cuda",
+        Device::Mps => "mps",
+        Device::Vulkan => "vulkan",
+        Device::Cpu => "cpu",
+    }
+}
+
 /// The libtorch device for what was asked.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calibrate::{Calibration, judge};
 pub use decode::{Candidates, decode};
-pub use write::{Format, Predictions, WriteError, write};
+pub use write::{Format, Predictions, WriteError, claim, write};
 
 use crate::bounds;
 

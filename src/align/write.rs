@@ -1,6 +1,6 @@
 //! Predicted pairs as Parquet, CSV or N-Triples; the file appears whole or not at all.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
@@ -33,8 +33,16 @@ pub enum WriteError {
     /// The table cannot be written.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The folder it should lie in cannot be made.
+    #[error("cannot make the folder {path}: {source}; --out names another place", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file cannot be written.
-    #[error("cannot write {path}: {source}", path = path.display())]
+    #[error("cannot write {path}: {source}; --out names another place", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -48,7 +56,7 @@ impl Fault for WriteError {
         match self {
             Self::Ending { .. } => Kind::Configuration,
             Self::Table(error) => error.kind(),
-            Self::File { .. } => Kind::Output,
+            Self::Folder { .. } | Self::File { .. } => Kind::Output,
         }
     }
 }
@@ -79,6 +87,23 @@ pub struct Predictions<'a> {
     pub uris: &'a [Box<str>],
     /// Names of the left and the right graph.
     pub graphs: [&'a str; 2],
+}
+
+/// Makes the folder of a file that is to be written, and tries to write there: a long time passes until it is.
+///
+/// # Errors
+/// If the ending is unknown or the disk refuses.
+pub fn claim(path: &Path) -> Result<(), WriteError> {
+    Format::of(path)?;
+    let refused = |kind: ErrorKind| WriteError::File { path: path.to_owned(), source: kind.into() };
+    if path.is_dir() {
+        return Err(refused(ErrorKind::IsADirectory));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|source| WriteError::Folder { path: folder.to_owned(), source })?;
+    // The error's own words name a temporary file.
+    data_process::aside::beside(path).map_err(|error| refused(error.kind()))?;
+    Ok(())
 }
 
 /// Writes predictions in the format the file's name asks for.
@@ -190,6 +215,21 @@ mod tests {
             [["/m/01", "/m/01"], ["3 a{b}", "http://x/a b"], ["_:b1", "http://x/\u{e9}"]]
                 .map(|link| link.map(Box::<str>::from))
         );
+    }
+
+    #[test]
+    fn a_place_is_made_before_the_work_or_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let made = place.path().join("made/p.csv");
+        claim(&made).unwrap();
+        assert_eq!(std::fs::read_dir(place.path().join("made")).unwrap().count(), 0, "nothing but the folder");
+        std::fs::create_dir(&made).unwrap();
+        let taken = claim(&made).unwrap_err();
+        assert!(matches!(taken, WriteError::File { .. }) && taken.to_string().contains("--out"), "{taken}");
+        std::fs::write(place.path().join("file"), "").unwrap();
+        let below = claim(&place.path().join("file/p.csv")).unwrap_err();
+        assert!(matches!(below, WriteError::Folder { .. }) && below.to_string().contains("--out"), "{below}");
+        assert!(matches!(claim(Path::new("p.txt")), Err(WriteError::Ending { .. })));
     }
 
     #[test]

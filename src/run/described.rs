@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::RunError;
+use super::error::going_on;
 use super::folder::RunFolder;
 use super::summary::Summary;
 use crate::report::{Line, MetricsError, read};
@@ -26,7 +27,9 @@ pub fn describe(folder: &RunFolder) -> Result<String, RunError> {
         Some(summary) => {
             let _ = write!(words, "{summary}");
         }
-        None => words.push_str("not finished: humea train --resume --run-dir goes on with it\n"),
+        None => {
+            let _ = writeln!(words, "not finished; go on with it: {}", going_on(folder.path()));
+        }
     }
     Ok(words)
 }

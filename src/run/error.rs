@@ -1,6 +1,6 @@
 //! What can stop a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_process::fault::{Fault, Kind};
 use data_process::store::StoreError;
@@ -64,16 +64,36 @@ pub enum RunError {
         folder: PathBuf,
     },
     /// The run has no model yet.
-    #[error("{folder} has no checkpoint yet; go on with it: humea train --resume --run-dir {folder}", folder = folder.display())]
+    #[error("there is no {file} yet; go on with the run: {}", going_on(folder), file = file.display())]
     NoModel {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The run has a model, but none was the best so far.
+    #[error("there is no {file} before a first evaluation; go on with the run: {}", going_on(folder), file = file.display())]
+    NotEvaluated {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A model is gone.
+    #[error("{file} is gone; restore it from a copy, or train anew with --overwrite --run-dir {}", quoted(folder), file = file.display())]
+    LostModel {
+        /// The checkpoint.
+        file: PathBuf,
         /// The folder.
         folder: PathBuf,
     },
     /// Another configuration than the one the run began with.
-    #[error("{folder} was begun with another configuration or seed; give the same, or another --run-dir", folder = folder.display())]
+    #[error("{folder} was begun with another configuration ({}); give the same, or another --run-dir", differences.join(", "), folder = folder.display())]
     OtherConfiguration {
         /// The folder.
         folder: PathBuf,
+        /// The keys that differ, with both values.
+        differences: Vec<String>,
     },
     /// Another file than the one the run began with.
     #[error(
@@ -85,6 +105,14 @@ pub enum RunError {
         folder: PathBuf,
         /// The configuration key that names the file.
         key: String,
+    },
+    /// The store the run was trained on is not where it was.
+    #[error("{store}, the store that {folder} was trained on, is not there; give --store PATH if it has moved", store = store.display(), folder = folder.display())]
+    StoreGone {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The store.
+        store: PathBuf,
     },
     /// Another store than the one the run was trained on.
     #[error(
@@ -139,7 +167,7 @@ pub enum RunError {
         checkpoint: Checkpointed,
     },
     /// Ctrl-C.
-    #[error("stopped after epoch {epoch}; go on with: humea train --resume --run-dir {folder}", folder = folder.display())]
+    #[error("stopped after epoch {epoch}; go on with: {}", going_on(folder))]
     Interrupted {
         /// Epochs done.
         epoch: usize,
@@ -151,6 +179,18 @@ pub enum RunError {
     Tensor(#[from] tch::TchError),
 }
 
+/// The command that goes on with a run.
+pub(super) fn going_on(folder: &Path) -> String {
+    format!("humea train --resume --run-dir {}", quoted(folder))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 impl Fault for RunError {
     fn kind(&self) -> Kind {
         match self {
@@ -160,7 +200,13 @@ impl Fault for RunError {
             Self::Metrics(error) => error.kind(),
             Self::Device(error) => error.kind(),
             Self::Exists { .. } | Self::Busy { .. } | Self::OtherConfiguration { .. } => Kind::Configuration,
-            Self::NotARun { .. } | Self::NoModel { .. } | Self::Read { .. } | Self::Initial { .. } => Kind::Input,
+            Self::NotARun { .. }
+            | Self::NoModel { .. }
+            | Self::NotEvaluated { .. }
+            | Self::LostModel { .. }
+            | Self::StoreGone { .. }
+            | Self::Read { .. }
+            | Self::Initial { .. } => Kind::Input,
             Self::Parameters(_)
             | Self::OtherStore { .. }
             | Self::OtherFile { .. }
@@ -169,6 +215,19 @@ impl Fault for RunError {
             Self::Write { .. } => Kind::Output,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Tensor(_) => Kind::Device,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_go_on_with_can_be_pasted_into_a_shell() {
+        for (folder, word) in [("runs/a-1", "runs/a-1"), ("my runs/a", "'my runs/a'"), ("it's", r"'it'\''s'")] {
+            let error = RunError::Interrupted { epoch: 3, folder: folder.into() };
+            assert!(error.to_string().ends_with(&format!("humea train --resume --run-dir {word}")), "{error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data_process::event::Observer;
+use data_process::event::{Event, Observer};
 use data_process::store::Store;
 use tch::{Device, Tensor};
 
@@ -44,11 +44,28 @@ impl<'a> Model<'a> {
     pub fn load(&mut self, name: &str) -> Result<State, RunError> {
         let path = self.folder.checkpoint(name);
         if !path.exists() {
-            return Err(RunError::NoModel { folder: self.folder.path().to_owned() });
+            return Err(self.without(path)?);
         }
         let checkpoint = Checkpoint::load(&path, self.device)?;
         self.learner.assign(&checkpoint.tensors, &path)?;
         Ok(checkpoint.state)
+    }
+
+    /// What the lack of a checkpoint means: it is lost, or yet to come.
+    fn without(&self, file: PathBuf) -> Result<RunError, RunError> {
+        let folder = self.folder.path().to_owned();
+        let config = self.folder.config()?;
+        let finished = self.folder.read_json::<Summary>("result.json").is_ok_and(|summary| summary.finishes(&config));
+        if !self.folder.goes_on() {
+            return Ok(if finished {
+                RunError::LostModel { file, folder }
+            } else {
+                RunError::NoModel { file, folder }
+            });
+        }
+        let last = Checkpoint::load(&self.folder.checkpoint("last"), Device::Cpu)?.state;
+        let lost = finished || last.best.is_some() || last.epochs >= config.train.epochs;
+        Ok(if lost { RunError::LostModel { file, folder } } else { RunError::NotEvaluated { file, folder } })
     }
 
     /// One joint vector of unit length per entity, `[N, d]`.
@@ -67,11 +84,11 @@ impl<'a> Model<'a> {
         Ok(Tested { epochs, test, vectors_alone })
     }
 
-    /// Ranks the test links with the best and the last checkpoint; writes `result.json` and the report.
+    /// Ranks the test links with the best and the last checkpoint.
     ///
     /// # Errors
-    /// If a checkpoint is missing or damaged, or the folder cannot be written.
-    pub(super) fn finish(
+    /// If a checkpoint is missing or damaged.
+    pub(super) fn rank(
         &mut self,
         config: &Config,
         links: &Links,
@@ -81,7 +98,7 @@ impl<'a> Model<'a> {
         let best = self.tested("best", links)?;
         // Where the best epoch is the last one, both checkpoints hold the same parameters.
         let last = if best.epochs == state.epochs { best } else { self.tested("last", links)? };
-        let summary = Summary {
+        Ok(Summary {
             name: config.run.name.clone(),
             protocol: config.train.protocol,
             counts: config.train.protocol.counts().to_owned(),
@@ -89,10 +106,16 @@ impl<'a> Model<'a> {
             last,
             seconds: state.seconds,
             fingerprint: fingerprint.to_owned(),
-        };
-        self.folder.replace_json("result.json", &summary)?;
-        write_report(self.folder, config, &summary, links, self.evidence())?;
-        Ok(summary)
+        })
+    }
+
+    /// Writes `result.json` and the report.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to, or its log is damaged.
+    pub(super) fn keep(&self, config: &Config, links: &Links, summary: &Summary) -> Result<(), RunError> {
+        self.folder.replace_json("result.json", summary)?;
+        write_report(self.folder, config, summary, links, self.evidence())
     }
 }
 
@@ -116,6 +139,9 @@ impl Reopened {
         let folder = RunFolder::open(path)?;
         let (config, identity) = (folder.config()?, folder.identity()?);
         let at: PathBuf = elsewhere.map_or(identity.store, Path::to_owned);
+        if elsewhere.is_none() && !at.exists() {
+            return Err(RunError::StoreGone { folder: path.to_owned(), store: at });
+        }
         let store = Store::open(&at)?;
         if store.fingerprint()? != identity.fingerprint {
             return Err(RunError::OtherStore { folder: path.to_owned(), store: at });
@@ -123,7 +149,8 @@ impl Reopened {
         Ok(Self { folder, config, store })
     }
 
-    /// Ranks the test links anew, writes `result.json` and the report.
+    /// Ranks the test links anew, writes `result.json` and the report; where they cannot be written, the figures are still
+    /// worth having.
     ///
     /// # Errors
     /// If there is no checkpoint.
@@ -134,7 +161,11 @@ impl Reopened {
         // A run that was killed early may have been evaluated before its first `last`.
         let last = self.folder.checkpoint("last").exists();
         let state = model.load(if last { "last" } else { "best" })?;
-        model.finish(&self.config, &material.links, &state, &self.store.fingerprint()?)
+        let summary = model.rank(&self.config, &material.links, &state, &self.store.fingerprint()?)?;
+        if let Err(error) = model.keep(&self.config, &material.links, &summary) {
+            observer.on(Event::Note(&format!("the figures are not kept in the run folder: {error}")));
+        }
+        Ok(summary)
     }
 }
 

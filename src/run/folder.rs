@@ -236,8 +236,9 @@ impl RunFolder {
         let before = self.identity()?;
         // Read again, a configuration has keys that have come since, and hashes as if it had always had them.
         let same = before.config_hash == config.hash() || self.config()?.hash() == config.hash();
-        if !same || before.seed != config.run.seed {
-            return Err(RunError::OtherConfiguration { folder: self.path.clone() });
+        if !same {
+            let differences = self.config()?.differences(config);
+            return Err(RunError::OtherConfiguration { folder: self.path.clone(), differences });
         }
         if let Some(key) = before.other_file(&identity.files) {
             return Err(RunError::OtherFile { folder: self.path.clone(), key: key.to_owned() });
@@ -341,7 +342,9 @@ mod tests {
         begun.same_run(&config, &identity).unwrap();
         let mut other = config.clone();
         other.train.epochs += 1;
-        assert!(matches!(begun.same_run(&other, &identity), Err(RunError::OtherConfiguration { .. })));
+        let refused = begun.same_run(&other, &identity).unwrap_err().to_string();
+        let epochs = config.train.epochs;
+        assert!(refused.contains(&format!("(`train.epochs` was {epochs} and is {})", epochs + 1)), "{refused}");
         let older = std::fs::read_to_string(folder.config_file()).unwrap().replace("per_entity = false\n", "");
         std::fs::write(folder.config_file(), older).unwrap();
         let hashed = Identity { config_hash: "01234567".to_owned(), ..identity.clone() };

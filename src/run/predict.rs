@@ -56,6 +56,7 @@ pub fn predict(
 ) -> Result<usize, PredictError> {
     Format::of(out)?;
     let run = Reopened::open(run, store)?;
+    align::claim(out)?;
     let device = device(&run.config).map_err(RunError::from)?;
     let material = Material::of(&run.store, &run.config, Some(&run.folder), device, observer)?;
     let Material { inputs, links, structure, evidence } = material;

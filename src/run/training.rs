@@ -53,7 +53,9 @@ pub fn train(
     device::only_ask(device);
     let session = Session::begin(config, &folder, &structure, &links, &mut learner, device)?;
     let state = session.run(observer)?;
-    let summary = Model { folder: &folder, learner, device }.finish(config, &links, &state, &store.fingerprint()?)?;
+    let mut model = Model { folder: &folder, learner, device };
+    let summary = model.rank(config, &links, &state, &store.fingerprint()?)?;
+    model.keep(config, &links, &summary)?;
     observer.on(Event::Note(&format!("report: {}", folder.report().display())));
     Ok((folder, summary))
 }
@@ -66,7 +68,7 @@ fn identity(store: &Store, config: &Config, device: Device) -> Result<Identity, 
         config_hash: config.hash(),
         files: config.files(),
         humea: env!("CARGO_PKG_VERSION").to_owned(),
-        device: format!("{device:?}"),
+        device: device::name(device).to_owned(),
         store: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
         fingerprint: store.fingerprint()?,
         graphs: store.graph_names().map(str::to_owned),

@@ -8,6 +8,7 @@ use data_process::event::{Event, Observer, Silent};
 
 use super::{bits, bits_of, checkpoint, config, run, store};
 use crate::run::RunError;
+use crate::run::checkpoint::{Checkpoint, State};
 use crate::run::finished::{self, Reopened};
 use crate::run::folder::{Existing, RunFolder};
 use crate::run::learner::Learner;
@@ -229,4 +230,21 @@ fn a_loss_that_runs_off_costs_no_best_model() {
     let [kept, best] = [&spoilt, &until].map(|folder| checkpoint(folder, "best"));
     assert!(kept.state.epochs > 1 && kept.state.best == best.state.best, "{:?}", kept.state);
     assert!(bits_of(kept) == bits_of(best));
+}
+
+#[test]
+fn a_checkpoint_that_is_not_there_is_lost_or_yet_to_come() {
+    let place = tempfile::tempdir().unwrap();
+    let (store, folder) = (store(place.path(), false), place.path().join("run"));
+    let (run, _) = run(&config(&store, 10, &[]), &folder, Existing::Refuse).unwrap();
+    let refused = || Reopened::open(&folder, None).unwrap().evaluate(&Silent).unwrap_err();
+    std::fs::remove_file(run.checkpoint("best")).unwrap();
+    assert!(matches!(refused(), RunError::LostModel { .. }));
+    std::fs::remove_file(folder.join("result.json")).unwrap();
+    assert!(matches!(refused(), RunError::LostModel { .. }), "its last checkpoint is that of the last epoch");
+    let early = Checkpoint { state: State { epochs: 3, ..State::default() }, ..checkpoint(&folder, "last") };
+    early.save(&run.checkpoint("last")).unwrap();
+    assert!(matches!(refused(), RunError::NotEvaluated { .. }));
+    std::fs::remove_file(run.checkpoint("last")).unwrap();
+    assert!(matches!(refused(), RunError::NoModel { .. }));
 }
