@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::align::{Decoding, Wanted};
 use crate::progress::Bars;
 use crate::run::predict;
@@ -36,10 +37,8 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever stopped it.
-#[expect(clippy::print_stdout, reason = "the number of pairs is the subcommand's result")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let wish = predict::Wish { decoding: args.decoding, entities: args.entities };
     let pairs = predict::predict(&args.run, args.store.as_deref(), &args.out, wish, bars)?;
-    println!("{pairs} pairs: {}", args.out.display());
-    Ok(())
+    Ok(stdout::line(format_args!("{pairs} pairs: {}", args.out.display()))?)
 }

@@ -4,12 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
+use data_process::fault::{Fault, Kind};
+use data_process::store::Store;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::device::{self, Wanted};
 use crate::interrupt;
 use crate::plm::hub::{Hub, HubError};
 use crate::progress::Bars;
+use crate::vision::pictures::PictureError;
 use crate::vision::run::{Request, embed_images};
 use crate::vision::vgg::Layer;
 
@@ -53,13 +57,36 @@ pub struct Args {
     batch_size: Option<u16>,
 }
 
+/// Weights that are not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0}; name vgg16, a safetensors or .bin file, a folder with one, or a repository of the Hub")]
+struct NoWeights(String);
+
+impl Fault for NoWeights {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+/// Looks at what is named on this machine, before weights are fetched for nothing.
+fn check(args: &Args) -> Result<(), Failure> {
+    Store::open(&args.store)?;
+    for path in &args.images {
+        path.read_dir().map_err(|source| PictureError::Folder { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
 /// The weight file, and the model's name and revision for the store.
-fn weights(args: &Args, bars: &Bars) -> Result<(PathBuf, [Option<String>; 2]), HubError> {
+fn weights(args: &Args, bars: &Bars) -> Result<(PathBuf, [Option<String>; 2]), Failure> {
     if Path::new(&args.model).is_file() {
         return Ok((PathBuf::from(&args.model), [Some(args.model.clone()), None]));
     }
     let name = if args.model == "vgg16" { VGG16 } else { &args.model };
-    let repository = Hub::from_env()?.repository(name, args.revision.as_deref())?;
+    let repository = Hub::from_env()?.repository(name, args.revision.as_deref()).map_err(|error| match error {
+        HubError::NoFolder(name) => NoWeights(name).into(),
+        error => Failure::from(error),
+    })?;
     let file = match repository.find_first(&["model.safetensors", "pytorch_model.bin"], bars)?.found() {
         Some(file) => file,
         None => repository.get("model.safetensors", bars)?,
@@ -68,9 +95,9 @@ fn weights(args: &Args, bars: &Bars) -> Result<(PathBuf, [Option<String>; 2]), H
 }
 
 /// Runs the subcommand.
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     let device = device::choose(args.device)?;
+    check(&args)?;
     let (weights, model) = weights(&args, bars)?;
     let request = Request {
         store: args.store,
@@ -85,7 +112,7 @@ pub fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     };
     let _heeding = interrupt::heed();
     let embedded = embed_images(&request, bars, &interrupt::requested)?;
-    println!("{}: {} floats each\n{}", request.column, embedded.width, embedded.coverage.report(&embedded.graphs));
-    println!("{} images could not be decoded", embedded.failed);
-    Ok(())
+    let coverage = embedded.coverage.report(&embedded.graphs);
+    stdout::line(format_args!("{}: {} floats each\n{coverage}", request.column, embedded.width))?;
+    Ok(stdout::line(format_args!("{} images could not be decoded", embedded.failed))?)
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use data_process::fault::{Fault, Kind};
+use data_process::store::Store;
 use data_process::texts::Template;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::device::{self, Wanted};
 use crate::plm::embedder::{Embedder, Options, Precision};
 use crate::plm::hub::Hub;
@@ -117,13 +119,14 @@ impl Args {
 }
 
 /// Runs the subcommand.
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
+    // Before a model is fetched for nothing.
+    Store::open(&args.store)?;
     let mut embedder = args.embedder(bars)?;
     let done = embed_texts(&args.store, &mut embedder, args.template, args.shard, bars)?;
     for (name, entities) in &done.columns {
-        println!("{name}: {entities} entities, {} floats each", done.width);
+        stdout::line(format_args!("{name}: {entities} entities, {} floats each", done.width))?;
     }
-    println!("{} distinct texts, {} computed now; written to {}", done.texts, done.computed, done.written.display());
-    Ok(())
+    let (texts, computed, written) = (done.texts, done.computed, done.written.display());
+    Ok(stdout::line(format_args!("{texts} distinct texts, {computed} computed now; written to {written}"))?)
 }

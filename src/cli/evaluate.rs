@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::progress::Bars;
 use crate::run::finished::Reopened;
 
 /// Rank the test links with a run's saved model
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Needs nothing but the run folder and the store. Best and last checkpoint are shown side by \
+#[command(after_help = "Needs nothing but the run folder and the store; result.json and report.html \
+    in the folder are written anew, where it can be written to. Best and last checkpoint are shown side by \
     side; the protocol says which of them counts.\n\nExample: humea evaluate --run runs/fb15k_db15k --json")]
 pub struct Args {
     /// The run folder
@@ -26,13 +28,8 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever stopped it.
-#[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
     let summary = Reopened::open(&args.run, args.store.as_deref())?.evaluate(bars)?;
-    if args.json {
-        println!("{}", summary.json());
-    } else {
-        print!("{summary}");
-    }
-    Ok(())
+    let figures = if args.json { summary.json() + "\n" } else { summary.to_string() };
+    Ok(stdout::lines(format_args!("{figures}"))?)
 }

@@ -8,6 +8,7 @@ use data_process::vectors::import::{Request, import};
 use data_process::vectors::{Choice, IdSpace};
 
 use super::exit::Failure;
+use super::stdout;
 use crate::interrupt;
 use crate::progress::Bars;
 
@@ -56,7 +57,6 @@ pub struct Args {
 }
 
 /// Runs the subcommand.
-#[expect(clippy::print_stdout, reason = "the result goes to standard output")]
 pub fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
     let request = Request {
         store: args.store,
@@ -70,6 +70,6 @@ pub fn run(args: Args, bars: &Bars) -> Result<(), Failure> {
         },
     };
     let imported = import(&request, bars, &interrupt::requested)?;
-    println!("{}: {} floats each\n{}", request.column, imported.width, imported.coverage.report(&imported.graphs));
-    Ok(())
+    let coverage = imported.coverage.report(&imported.graphs);
+    Ok(stdout::line(format_args!("{}: {} floats each\n{coverage}", request.column, imported.width))?)
 }

@@ -14,6 +14,7 @@ pub mod inspect;
 mod prep;
 #[cfg(feature = "torch")]
 pub mod run;
+mod stdout;
 pub mod store;
 #[cfg(feature = "torch")]
 pub mod train;
@@ -32,7 +33,7 @@ use exit::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "humea", version, after_help = exit_codes(), propagate_version = true)]
 pub struct Cli {
-    /// Say nothing but errors
+    /// No progress or notes; results and errors only
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]

@@ -1,5 +1,4 @@
 //! `humea store`: look at a store, check it, and change its columns and its files.
-#![expect(clippy::print_stdout, reason = "results of a command go to standard output")]
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use data_process::store::{self, Format, NewVectors, Provenance, Store};
 use data_process::vectors::npy;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::progress::Bars;
 
 /// Look at a store, check it, change its columns and its files
@@ -112,7 +112,7 @@ pub struct Show {
     pub(super) json: bool,
     /// A picture of how the columns lie in the file
     #[arg(long)]
-    layout: bool,
+    pub(super) layout: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -177,16 +177,15 @@ pub fn show(store: &Store, how: Show) -> Result<(), Failure> {
         if how.layout {
             value["layout"] = serde_json::json!(store.chunks());
         }
-        println!("{value:#}");
-        return Ok(());
+        return Ok(stdout::line(format_args!("{value:#}"))?);
     }
     for line in summary.lines() {
-        println!("{line}");
+        stdout::line(format_args!("{line}"))?;
     }
     if how.layout {
         let total = summary.bytes / summary.parts.max(1) as u64;
         for chunk in store.chunks() {
-            println!("{}", chunk.line(total, 40));
+            stdout::line(format_args!("{}", chunk.line(total, 40)))?;
         }
     }
     Ok(())
@@ -224,8 +223,7 @@ impl Fault for Invalid {
 fn validate(path: &Path) -> Result<(), Failure> {
     let findings = Store::open(path)?.validate()?;
     if findings.is_empty() {
-        println!("{}: every value is as it must be", path.display());
-        return Ok(());
+        return Ok(stdout::line(format_args!("{}: every value is as it must be", path.display()))?);
     }
     let findings = findings.iter().map(ToString::to_string).collect();
     Err(Invalid { path: path.display().to_string(), findings }.into())

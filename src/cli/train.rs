@@ -1,10 +1,13 @@
 //! `humea train`: a store in, a run folder out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use data_process::event::{Event, Observer};
+use data_process::fault::{Fault, Kind};
 use toml::Value;
 
 use super::exit::Failure;
+use super::stdout;
 use crate::config::{Flag, Layers};
 use crate::progress::Bars;
 use crate::run::finished::Reopened;
@@ -30,8 +33,8 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
     /// Seed of every random draw but the split
-    #[arg(long, value_name = "N")]
-    seed: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
     /// Part of the links that are seeds, between 0 and 1
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     rate: Option<f64>,
@@ -67,23 +70,48 @@ pub struct Args {
     overwrite: bool,
 }
 
+/// A flag that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+enum WrongFlag {
+    /// A path that no configuration can hold.
+    #[error("{flag} {path:?}: the path is not UTF-8, which a configuration is written in; rename it")]
+    NotUtf8 { flag: &'static str, path: PathBuf },
+    /// No run to go on with.
+    #[error("--resume: which run? name its folder with --run-dir, or give the --store and the rest it was begun with")]
+    NoRun,
+}
+
+impl Fault for WrongFlag {
+    fn kind(&self) -> Kind {
+        Kind::Configuration
+    }
+}
+
+fn text(flag: &'static str, path: Option<&Path>) -> Result<Option<Value>, WrongFlag> {
+    let Some(path) = path else { return Ok(None) };
+    match path.to_str() {
+        Some(text) => Ok(Some(Value::String(text.to_owned()))),
+        None => Err(WrongFlag::NotUtf8 { flag, path: path.to_owned() }),
+    }
+}
+
 impl Args {
-    fn flags(&self) -> Vec<Flag> {
-        let text = |path: &PathBuf| Value::String(path.display().to_string());
+    fn flags(&self) -> Result<Vec<Flag>, WrongFlag> {
         let whole = |number: u32| Value::Integer(i64::from(number));
         let given = [
-            ("data.store", "--store", self.store.as_ref().map(text)),
-            ("run.seed", "--seed", self.seed.map(whole)),
+            ("data.store", "--store", text("--store", self.store.as_deref())?),
+            ("run.seed", "--seed", self.seed.map(|seed| Value::Integer(seed as i64))),
             ("split.rate", "--rate", self.rate.map(Value::Float)),
             ("train.epochs", "--epochs", self.epochs.map(whole)),
             ("train.lr", "--lr", self.lr.map(Value::Float)),
             ("train.batch_size", "--batch-size", self.batch_size.map(whole)),
             ("run.device", "--device", self.device.clone().map(Value::String)),
-            ("split.file", "--split-file", self.split_file.as_ref().map(text)),
-            ("train.initial", "--initial", self.initial.as_ref().map(text)),
-            ("split.train_links", "--train-links", self.train_links.as_ref().map(text)),
+            ("split.file", "--split-file", text("--split-file", self.split_file.as_deref())?),
+            ("train.initial", "--initial", text("--initial", self.initial.as_deref())?),
+            ("split.train_links", "--train-links", text("--train-links", self.train_links.as_deref())?),
         ];
-        given.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? })).collect()
+        let flags = given.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? }));
+        Ok(flags.collect())
     }
 }
 
@@ -91,9 +119,8 @@ impl Args {
 ///
 /// # Errors
 /// Whatever stopped it.
-#[expect(clippy::print_stdout, reason = "the figures are the subcommand's result")]
 pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
-    let mut flags = args.flags();
+    let mut flags = args.flags()?;
     // A resumed run needs nothing but its folder: what it was begun with is the lowest layer, and its store is where it was
     // then, seen from wherever this is, or where it has moved.
     let resumed =
@@ -109,12 +136,14 @@ pub fn run(args: &Args, bars: &Bars) -> Result<(), Failure> {
         (_, true) => Existing::Replace,
         _ => Existing::Refuse,
     };
-    if let (true, Some(dir)) = (args.resume && config.data.store.as_os_str().is_empty(), &args.run_dir) {
+    if args.resume && config.data.store.as_os_str().is_empty() {
         // Without a store in any layer there is nothing but the folder to go on with.
-        RunFolder::open(dir)?;
+        RunFolder::open(args.run_dir.as_deref().ok_or(WrongFlag::NoRun)?)?;
+    }
+    if args.config.is_some() && !config.sweep.key.is_empty() {
+        bars.on(Event::Note("the sweep of the file is left alone: this is one run of it; `humea run` makes them all"));
     }
     let store = begun.as_ref().map(|begun| begun.store.path());
     let (folder, summary) = training::train(&config, args.run_dir.as_deref(), existing, store, bars)?;
-    println!("{summary}run: {}", folder.path().display());
-    Ok(())
+    Ok(stdout::line(format_args!("{summary}run: {}", folder.path().display()))?)
 }

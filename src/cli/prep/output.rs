@@ -10,6 +10,7 @@ use data_process::sources::Loaded;
 use data_process::store::{self, Column, NewVectors, Origin, StoreError};
 
 use crate::cli::exit::Failure;
+use crate::cli::stdout;
 
 /// Why a store cannot be written where it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -72,14 +73,11 @@ impl Place {
     }
 
     /// Like [`Self::write`], with vector columns and a word on where everything comes from.
-    #[expect(clippy::print_stdout, reason = "the summary is the command's result")]
     pub(super) fn write_with<C: Column>(&self, loaded: &Loaded, vectors: &[C], origin: &Origin) -> Result<(), Failure> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|source| OutputError::Folder { path: folder.to_owned(), source })?;
         self.fill(|path| store::write_with(path, &loaded.pair, vectors, origin))?;
-        print!("{}", loaded.summary());
-        println!("wrote {}", self.path.display());
-        Ok(())
+        Ok(stdout::line(format_args!("{}wrote {}", loaded.summary(), self.path.display()))?)
     }
 
     /// Writes aside what must not replace anything: the place was free when the work began, which is long ago.
