@@ -16,7 +16,7 @@ pub const CODES: [(u8, Option<Kind>, &str); 9] = [
     (6, Some(Kind::Device), "the device that was asked for, or libtorch, is not to be had"),
     (7, Some(Kind::Network), "something could not be fetched"),
     (8, Some(Kind::Output), "something could not be written"),
-    (130, Some(Kind::Interrupted), "stopped by Ctrl-C; what was finished is kept"),
+    (130, Some(Kind::Interrupted), "stopped by Ctrl-C or SIGTERM; what was finished is kept"),
 ];
 
 /// The exit code of a kind of failure.
@@ -39,9 +39,19 @@ impl Fault for Refused {
 
 /// Any failure of a subcommand: an error that knows its kind.
 #[derive(Debug)]
-pub struct Failure(Box<dyn Fault>);
+pub struct Failure {
+    fault: Box<dyn Fault>,
+    /// That of a process of ours that failed, if it says more than the fault's kind.
+    passed_on: Option<u8>,
+}
 
 impl Failure {
+    /// Of a process of ours, which ended with this code.
+    pub fn passing_on(fault: impl Fault, code: Option<u8>) -> Self {
+        let known = |code: &u8| CODES.iter().any(|(of, kind, _)| of == code && kind.is_some());
+        Self { fault: Box::new(fault), passed_on: code.filter(known) }
+    }
+
     /// Of a panic, if it is libtorch's; any other is a mistake of ours.
     pub fn of_panic(panic: &(dyn Any + Send)) -> Option<Self> {
         refusal::of_panic(panic).map(|said| Refused(said).into())
@@ -49,13 +59,13 @@ impl Failure {
 
     /// The exit code.
     pub fn code(&self) -> u8 {
-        code(self.0.kind())
+        self.passed_on.unwrap_or_else(|| code(self.fault.kind()))
     }
 
     /// The error and its causes on one line, a cause left out where the error above it already says it.
     pub fn chain(&self) -> String {
-        let mut text = refusal::without_stack(&self.0.to_string()).to_owned();
-        let mut cause = self.0.source();
+        let mut text = refusal::without_stack(&self.fault.to_string()).to_owned();
+        let mut cause = self.fault.source();
         while let Some(error) = cause {
             let words = error.to_string();
             let words = refusal::without_stack(&words);
@@ -71,7 +81,7 @@ impl Failure {
 
 impl<E: Fault> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self { fault: Box::new(error), passed_on: None }
     }
 }
 
@@ -87,6 +97,12 @@ mod tests {
         assert_eq!(failure.code(), code(Kind::Device));
         assert!(failure.chain().starts_with("libtorch: out of memory; where memory ran out"), "{}", failure.chain());
         assert!(Failure::of_panic(&"index out of bounds").is_none());
+    }
+
+    #[test]
+    fn a_code_is_passed_on_if_it_is_that_of_a_kind() {
+        let of = |code| Failure::passing_on(Refused(String::new()), code).code();
+        assert_eq!([of(Some(8)), of(Some(77)), of(Some(0)), of(None)], [8, 6, 6, 6]);
     }
 
     #[test]

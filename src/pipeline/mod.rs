@@ -6,6 +6,7 @@
 //! ```
 
 mod gpu;
+mod process;
 #[cfg(test)]
 mod published;
 pub mod stages;

@@ -1,6 +1,7 @@
 //! The stages of one run: make the store, add the text columns, train and evaluate. Each is the command a person would
 //! type, run as a process of its own, and skipped where its result is there already.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ pub struct Stage {
     /// What it is for: `prep`, `embed-text` or `train`.
     pub name: &'static str,
     /// The arguments of `humea`.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// Why nothing needs to be done, if so.
     pub skip: Option<String>,
 }
@@ -25,7 +26,9 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.skip {
             Some(why) => write!(f, "skip   {:<10} {why}", self.name),
-            None => write!(f, "do     {:<10} humea {}", self.name, self.arguments.join(" ")),
+            None => {
+                write!(f, "do     {:<10} humea {}", self.name, self.arguments.join(OsStr::new(" ")).to_string_lossy())
+            }
         }
     }
 }
@@ -35,16 +38,17 @@ pub fn preparation(config: &Config) -> Vec<Stage> {
     let store = &config.data.store;
     let mut stages = Vec::new();
     if !config.data.prep.is_empty() {
-        let mut arguments = vec!["prep".to_owned()];
-        arguments.extend(config.data.prep.iter().cloned());
-        arguments.extend(["--out".to_owned(), store.display().to_string()]);
+        let mut arguments = vec![OsString::from("prep")];
+        arguments.extend(config.data.prep.iter().map(OsString::from));
+        arguments.extend(["--out".into(), store.into()]);
         let skip = store.exists().then(|| format!("{} is there", store.display()));
         stages.push(Stage { name: "prep", arguments, skip });
     }
     if !config.data.plm.is_empty() {
-        let words = ["embed-text", "--store", &store.display().to_string(), "--plm", &config.data.plm];
+        let arguments: [OsString; 5] =
+            ["embed-text".into(), "--store".into(), store.into(), "--plm".into(), (&config.data.plm).into()];
         let skip = embedded(store, &config.data.plm).then(|| format!("text columns by {} are there", config.data.plm));
-        stages.push(Stage { name: "embed-text", arguments: words.map(str::to_owned).into(), skip });
+        stages.push(Stage { name: "embed-text", arguments: arguments.into(), skip });
     }
     stages
 }
@@ -61,10 +65,10 @@ fn embedded(store: &Path, plm: &str) -> bool {
 /// The stage that trains and evaluates; a finished run of the same configuration on the same store is not run again, and
 /// one that was begun goes on.
 pub fn training(config: &Config, config_file: &Path, folder: &Path) -> Stage {
-    let mut arguments = vec!["train".to_owned(), "--config".to_owned(), config_file.display().to_string()];
-    arguments.extend(["--run-dir".to_owned(), folder.display().to_string(), "--resume".to_owned()]);
+    let arguments: [OsString; 6] =
+        ["train".into(), "--config".into(), config_file.into(), "--run-dir".into(), folder.into(), "--resume".into()];
     let skip = finished::summary(config, folder).map(|_| format!("{} is finished", folder.display()));
-    Stage { name: "train", arguments, skip }
+    Stage { name: "train", arguments: arguments.into(), skip }
 }
 
 /// The folder of a configuration's run among others.

@@ -2,7 +2,7 @@
 //! kill of one leaves the others alone; what is finished already is not run again; ends in one table.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use data_process::fault::{Fault, Kind};
 use data_process::tables::TableError;
 
 use super::stages::{self, Stage};
-use super::{Gpu, GpuError, Gpus};
-use crate::config::{Config, ConfigError, Layers};
+use super::{Gpu, GpuError, Gpus, process};
+use crate::config::{Config, ConfigError, Layers, Sweep};
 use crate::interrupt;
 use crate::report::{Row, Table};
 use crate::run::finished;
@@ -44,6 +44,22 @@ pub enum SweepError {
         /// Values.
         values: usize,
     },
+    /// A sweep over nothing.
+    #[error("{file}: `sweep.values` is empty; give `{key}` a value for each run, or leave out `sweep.key`", file = file.display())]
+    NoValues {
+        /// The pipeline file.
+        file: PathBuf,
+        /// The key that was to vary.
+        key: String,
+    },
+    /// There is no store, and nothing says how to make it.
+    #[error("{store}, the store of run `{run}`, is not there, and `data.prep` does not say how to make it", store = store.display())]
+    NoStore {
+        /// The store.
+        store: PathBuf,
+        /// The run's name.
+        run: String,
+    },
     /// Something cannot be written.
     #[error("cannot write {path}: {message}", path = path.display())]
     Write {
@@ -59,20 +75,22 @@ pub enum SweepError {
         stage: &'static str,
         /// How its process ended.
         ended: ExitStatus,
-        /// The last line of its log.
+        /// What its log gives as the reason.
         reason: String,
         /// Its log.
         log: PathBuf,
     },
     /// Some runs did not finish.
-    #[error("{failed} of {all} runs did not finish ({names}); their logs say why; the same command goes on with them")]
+    #[error("{failed} of {all} runs did not finish ({names}); the same command goes on with them")]
     Failed {
         /// How many.
         failed: usize,
         /// Of how many.
         all: usize,
-        /// Which, with their logs.
+        /// Which, with their reasons and logs.
         names: String,
+        /// How their processes ended, if all ended alike.
+        code: Option<u8>,
     },
     /// Ctrl-C.
     #[error("stopped; the same command goes on where it stopped")]
@@ -85,12 +103,28 @@ impl Fault for SweepError {
             Self::Config(error) => error.kind(),
             Self::Gpu(error) => error.kind(),
             Self::Table(error) => error.kind(),
-            Self::Published { .. } => Kind::Configuration,
+            Self::Published { .. } | Self::NoValues { .. } => Kind::Configuration,
+            Self::NoStore { .. } => Kind::Input,
             Self::Write { .. } => Kind::Output,
             Self::Prepare { .. } | Self::Failed { .. } => Kind::Data,
             Self::Interrupted => Kind::Interrupted,
         }
     }
+}
+
+impl SweepError {
+    /// The exit code of the processes that failed, where there is one: they know better what was wrong.
+    pub fn code(&self) -> Option<u8> {
+        match self {
+            Self::Prepare { ended, .. } => code_of(*ended),
+            Self::Failed { code, .. } => *code,
+            _ => None,
+        }
+    }
+}
+
+fn code_of(ended: ExitStatus) -> Option<u8> {
+    ended.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0)
 }
 
 /// How many runs at once, and whether each waits for a GPU.
@@ -136,7 +170,10 @@ pub fn plan(files: &[PathBuf], sets: &[String], out: &Path) -> Result<Plan, Swee
         }
     }
     for variant in &plan.variants {
-        variant.config.store()?;
+        let store = variant.config.store()?;
+        if !store.exists() && !plan.makes(store) {
+            return Err(SweepError::NoStore { store: store.to_owned(), run: variant.config.run.name.clone() });
+        }
         for stage in stages::preparation(&variant.config) {
             if !plan.preparation.contains(&stage) {
                 plan.preparation.push(stage);
@@ -157,6 +194,9 @@ pub fn variants(file: &Path, sets: &[String], out: &Path) -> Result<Vec<Variant>
     if sweep.key.is_empty() {
         return Ok(vec![variant(config.clone(), config.expected.hits_at_1, out)]);
     }
+    if sweep.values.is_empty() {
+        return Err(SweepError::NoValues { file: file.to_owned(), key: sweep.key });
+    }
     if !sweep.published.is_empty() && sweep.published.len() != sweep.values.len() {
         let (published, values) = (sweep.published.len(), sweep.values.len());
         return Err(SweepError::Published { file: file.to_owned(), published, values });
@@ -172,7 +212,8 @@ pub fn variants(file: &Path, sets: &[String], out: &Path) -> Result<Vec<Variant>
             // The name is also that of files: a value with a path in it must not lead elsewhere.
             let name = format!("{}-{}", config.run.name, value.to_string().trim_matches('"').replace('/', "_"));
             layers.lay_key(&place, "run.name", toml::Value::String(name))?;
-            Ok(variant(layers.config()?, sweep.published.get(number).copied().unwrap_or(f64::NAN), out))
+            let config = Config { sweep: Sweep::default(), ..layers.config()? };
+            Ok(variant(config, sweep.published.get(number).copied().unwrap_or(f64::NAN), out))
         })
         .collect()
 }
@@ -182,6 +223,11 @@ fn variant(config: Config, published: f64, out: &Path) -> Variant {
 }
 
 impl Plan {
+    /// Whether one of the runs says how to make a store.
+    fn makes(&self, store: &Path) -> bool {
+        self.variants.iter().any(|run| run.config.data.store == store && !run.config.data.prep.is_empty())
+    }
+
     /// Where the resolved configuration of a variant lies while it is run.
     fn config_file(&self, variant: &Variant) -> PathBuf {
         self.out.join("plans").join(format!("{}.toml", name_of(&variant.folder)))
@@ -209,7 +255,23 @@ impl fmt::Display for Plan {
 pub struct Outcome {
     /// Ours against published.
     pub table: Table,
-    logs: PathBuf,
+    failures: Vec<RunFailure>,
+}
+
+/// A run that did not finish.
+#[derive(Debug)]
+struct RunFailure {
+    name: String,
+    reason: String,
+    log: PathBuf,
+    /// How its process ended, if it had one.
+    code: Option<u8>,
+}
+
+impl fmt::Display for RunFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} [{}]", self.name, self.reason, self.log.display())
+    }
 }
 
 impl Outcome {
@@ -218,17 +280,15 @@ impl Outcome {
     /// # Errors
     /// [`SweepError::Failed`].
     pub fn check(&self) -> Result<(), SweepError> {
-        let failed: Vec<String> = self
-            .table
-            .0
-            .iter()
-            .filter(|row| row.state != "finished")
-            .map(|row| format!("{}: {}", row.name, log_of(&self.logs, Path::new(&row.folder)).display()))
-            .collect();
-        match failed.len() {
-            0 => Ok(()),
-            count => Err(SweepError::Failed { failed: count, all: self.table.0.len(), names: failed.join(", ") }),
-        }
+        let Some(first) = self.failures.first() else { return Ok(()) };
+        let names: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
+        let alike = self.failures.iter().all(|failure| failure.code == first.code);
+        Err(SweepError::Failed {
+            failed: names.len(),
+            all: self.table.0.len(),
+            names: names.join(", "),
+            code: first.code.filter(|_| alike),
+        })
     }
 }
 
@@ -264,18 +324,34 @@ pub fn run(plan: &Plan, out: &Path, jobs: Jobs, observer: &dyn Observer) -> Resu
         prepare(stage, &logs.join(format!("{}-{}.log", stage.name, number + 1)), observer)?;
     }
     observer.on(Event::Started { task: "runs", total: Some(plan.variants.len() as u64), unit: Unit::Items });
-    all(plan, &logs, jobs, observer)?;
+    let ended = all(plan, &logs, jobs, observer)?;
     observer.on(Event::Finished);
     if interrupt::requested() {
         return Err(SweepError::Interrupted);
     }
     let table = Table(plan.variants.iter().map(row).collect());
     write_table(&table, out)?;
-    Ok(Outcome { table, logs })
+    let failures = failures(plan, &table, &logs, &ended);
+    Ok(Outcome { table, failures })
 }
 
+/// The runs that are not finished, with what their logs say.
+fn failures(plan: &Plan, table: &Table, logs: &Path, ended: &Ended) -> Vec<RunFailure> {
+    let pairs = plan.variants.iter().zip(&table.0).filter(|(_, row)| row.state != "finished");
+    let failure = |(variant, row): (&Variant, &Row)| {
+        let log = log_of(logs, &variant.folder);
+        let code = ended.get(&variant.folder).copied().and_then(code_of);
+        RunFailure { name: row.name.clone(), reason: reason(&log), log, code }
+    };
+    pairs.map(failure).collect()
+}
+
+/// How the processes of runs ended, by the runs' folders.
+type Ended = BTreeMap<PathBuf, ExitStatus>;
+
 /// Runs the variants, so many at once.
-fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<(), SweepError> {
+fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<Ended, SweepError> {
+    let ended: Mutex<Ended> = Mutex::default();
     let waiting: Mutex<VecDeque<&Variant>> = Mutex::new(plan.variants.iter().collect());
     let gpus = Gpus::default();
     let one_by_one = || {
@@ -286,7 +362,9 @@ fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<
             if interrupt::requested() {
                 break;
             }
-            do_stage(&stage, gpu.as_ref(), &log_of(logs, &variant.folder), observer)?;
+            if let Some(how) = do_stage(&stage, gpu.as_ref(), &log_of(logs, &variant.folder), observer)? {
+                ended.lock().unwrap_or_else(PoisonError::into_inner).insert(variant.folder.clone(), how);
+            }
             observer.on(Event::Advanced(1));
         }
         Ok::<_, SweepError>(())
@@ -294,7 +372,8 @@ fn all(plan: &Plan, logs: &Path, jobs: Jobs, observer: &dyn Observer) -> Result<
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.at_once.get()).map(|_| scope.spawn(one_by_one)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(SweepError::Interrupted)))
-    })
+    })?;
+    Ok(ended.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn next<'a>(waiting: &Mutex<VecDeque<&'a Variant>>) -> Option<&'a Variant> {
@@ -312,14 +391,19 @@ fn prepare(stage: &Stage, log: &Path, observer: &dyn Observer) -> Result<(), Swe
     }
     match ended {
         Some(ended) if !ended.success() => {
-            let words = std::fs::read(log).map_err(|error| unwritable(log, &error))?;
-            let words = String::from_utf8_lossy(&words);
-            let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-            let reason = last.trim_start_matches("error: ").to_owned();
-            Err(SweepError::Prepare { stage: stage.name, ended, reason, log: log.to_owned() })
+            Err(SweepError::Prepare { stage: stage.name, ended, reason: reason(log), log: log.to_owned() })
         }
         _ => Ok(()),
     }
+}
+
+/// Why a process failed, by its log: its last error, else its last line.
+fn reason(log: &Path) -> String {
+    let words = std::fs::read(log).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let error = words.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    let last = || words.lines().rfind(|line| !line.trim().is_empty());
+    error.or_else(last).unwrap_or("it said nothing").to_owned()
 }
 
 /// Runs one stage to its end, on a GPU if it was given one, if there is anything to do; a failure is a note, its words are in
@@ -342,8 +426,8 @@ fn do_stage(
     if let Some(gpu) = gpu {
         gpu.show_to(&mut command);
     }
-    let ended = command.status().map_err(|error| unwritable(log, &error))?;
-    if !ended.success() {
+    let ended = process::run(&mut command).map_err(|error| unwritable(log, &error))?;
+    if !ended.success() && !interrupt::requested() {
         observer.on(Event::Note(&format!("{} failed ({ended}); see {}", stage.name, log.display())));
     }
     Ok(Some(ended))
@@ -387,6 +471,13 @@ fn unwritable(path: &Path, error: &std::io::Error) -> SweepError {
 mod tests {
     use super::*;
 
+    /// How a plan ends of which nothing is finished.
+    fn undone(plan: &Plan, logs: &Path, ended: &Ended) -> Outcome {
+        let table = Table(plan.variants.iter().map(row).collect());
+        let failures = failures(plan, &table, logs, ended);
+        Outcome { table, failures }
+    }
+
     fn file(folder: &Path, text: &str) -> PathBuf {
         let path = folder.join("some.toml");
         std::fs::write(&path, text).unwrap();
@@ -426,6 +517,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let of = |text: &str| variants(&file(folder.path(), text), &[], Path::new("runs")).unwrap_err();
         assert!(matches!(of("[sweep]\nkey = \"train.epoch\"\nvalues = [1]\n"), SweepError::Config(_)));
+        assert!(matches!(of("[sweep]\nkey = \"train.epochs\"\nvalues = []\n"), SweepError::NoValues { .. }));
         let uneven = of("[sweep]\nkey = \"train.epochs\"\nvalues = [1, 2]\npublished = [0.1]\n");
         assert!(matches!(uneven, SweepError::Published { .. }));
     }
@@ -435,13 +527,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = ["a", "b"].map(|name| {
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            let text = format!("[data]\nstore = \"{name}.parquet\"\n");
+            let text = format!("[data]\nstore = \"{name}.parquet\"\nprep = [\"synthetic\"]\n");
             file(&folder.path().join(name), &text)
         });
         let twice = [&files[..], &files[..1]].concat();
         let plan = plan(&twice, &[], folder.path()).unwrap();
         assert_eq!(plan.variants.len(), 2);
-        let outcome = Outcome { table: Table(plan.variants.iter().map(row).collect()), logs: folder.path().into() };
+        let outcome = undone(&plan, folder.path(), &Ended::new());
         let Err(SweepError::Failed { names, .. }) = outcome.check() else { panic!("nothing was run") };
         for variant in &plan.variants {
             assert_eq!(variant.config.run.name, "some");
@@ -452,10 +544,50 @@ mod tests {
     #[test]
     fn what_did_not_finish_is_a_row_and_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let stored = file(folder.path(), "[data]\nstore = \"some.parquet\"\n");
+        let stored = file(folder.path(), "[data]\nstore = \"some.parquet\"\nprep = [\"synthetic\"]\n");
         let plan = plan(&[stored], &[], folder.path()).unwrap();
-        let outcome = Outcome { table: Table(plan.variants.iter().map(row).collect()), logs: folder.path().into() };
+        let outcome = undone(&plan, folder.path(), &Ended::new());
         assert_eq!(outcome.table.0[0].state, "failed");
         assert!(matches!(outcome.check(), Err(SweepError::Failed { failed: 1, all: 1, .. })));
+    }
+
+    #[test]
+    fn a_reason_is_the_last_error_of_a_log_or_else_its_last_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for (words, expected) in [
+            (
+                "a note\nerror: unexpected argument '--x' found\n\nUsage: humea\n\nFor more information, try '--help'.\n",
+                "unexpected argument '--x' found",
+            ),
+            ("a note\nKilled\n\n", "Killed"),
+            ("", "it said nothing"),
+        ] {
+            std::fs::write(&log, words).unwrap();
+            assert_eq!(reason(&log), expected);
+        }
+    }
+
+    #[test]
+    fn runs_that_failed_alike_pass_their_code_on() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let swept = "[data]\nstore = \"s\"\nprep = [\"synthetic\"]\n[sweep]\nkey = \"train.lr\"\nvalues = [0.1, 0.2]\n";
+        let plan = plan(&[file(folder.path(), swept)], &[], folder.path()).unwrap();
+        let ended = |codes: [i32; 2]| {
+            let folders = plan.variants.iter().map(|variant| variant.folder.clone());
+            let ended = folders.zip(codes.map(|code| ExitStatus::from_raw(code << 8))).collect();
+            undone(&plan, folder.path(), &ended).check().unwrap_err().code()
+        };
+        assert_eq!((ended([5, 5]), ended([5, 4]), ended([0, 0])), (Some(5), None, None));
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_must_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let stored = file(folder.path(), "[data]\nstore = \"no/such.parquet\"\n");
+        let refused = plan(&[stored], &[], folder.path()).unwrap_err();
+        assert!(matches!(refused, SweepError::NoStore { .. }) && refused.kind() == Kind::Input, "{refused}");
     }
 }

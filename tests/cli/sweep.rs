@@ -1,12 +1,13 @@
 //! `humea run` from nothing to its table, and what a `kill -9` leaves behind.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::humea;
+use crate::train::send;
 
 /// Three learning rates on a store that `humea run` makes itself; the last one diverges.
 const SWEEP: &str = r#"
@@ -65,7 +66,7 @@ fn a_sweep_prepares_trains_survives_a_failure_and_skips_what_is_there() {
 
     let (code, table, said) = run(place, "run sweep.toml --jobs 2");
     assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("1 of 3 runs did not finish"), "{said}");
+    assert!(said.contains("1 of 3 runs did not finish") && said.contains("training diverged"), "{said}");
     assert_eq!(table.matches("| finished |").count(), 2, "{table}");
     assert!(table.contains("| failed |") && table.contains("| 0.5000 |"), "{table}");
     assert_eq!(fs::read_to_string(place.join("runs/table.md")).unwrap(), table);
@@ -93,7 +94,7 @@ fn a_sweep_prepares_trains_survives_a_failure_and_skips_what_is_there() {
 fn a_sweep_whose_store_cannot_be_made_stops_there_with_the_reason() {
     let place = place(&SWEEP.replace("\"120\"", "\"9\""));
     let (code, table, said) = run(place.path(), "run sweep.toml");
-    assert_eq!((code, table.as_str()), (Some(4), ""), "{said}");
+    assert_eq!((code, table.as_str()), (Some(5), ""), "{said}");
     let last = said.lines().last().unwrap();
     assert!(last.starts_with("error: prep failed (exit status: "), "{said}");
     assert!(last.contains("entities") && last.contains("runs/logs/prep-1.log"), "{said}");
@@ -180,4 +181,48 @@ fn a_killed_sweep_goes_on_and_ends_as_if_undisturbed() {
         assert_eq!(one.file_name(), other.file_name());
         assert!(outcome(one) == outcome(&other));
     }
+}
+
+/// A `humea run` in the middle of a training that does not end by itself, and the training's folder.
+fn endless(place: &Path) -> (Child, PathBuf) {
+    let child = start(place, "run sweep.toml");
+    until(|| {
+        place.join("runs").exists() && folders(place).first().is_some_and(|run| lines(&run.join("metrics.jsonl")) > 0)
+    });
+    (child, folders(place).remove(0))
+}
+
+fn endless_sweep() -> tempfile::TempDir {
+    place(
+        &SWEEP.replace("epochs = 3", "epochs = 1000000").replace("checkpoint_every = 1", "checkpoint_every = 1000000"),
+    )
+}
+
+/// Whether no process trains in a folder.
+fn is_free(run: &Path) -> bool {
+    File::open(run).unwrap().try_lock().is_ok()
+}
+
+#[test]
+fn a_sweep_that_is_asked_to_stop_stops_its_training_where_it_can_go_on() {
+    for signal in ["-TERM", "-INT"] {
+        let place = endless_sweep();
+        let (mut child, run) = endless(place.path());
+        assert!(!is_free(&run));
+        send(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert!(is_free(&run) && run.join("checkpoints/last.safetensors").exists(), "{signal}");
+        assert_eq!(folders(place.path()).len(), 1, "no further training is begun");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sweep_that_is_killed_leaves_no_training_behind() {
+    let place = endless_sweep();
+    let (mut child, run) = endless(place.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until(|| is_free(&run));
+    assert!(run.join("checkpoints/last.safetensors").exists());
 }

@@ -148,6 +148,7 @@ fn a_missing_or_foreign_run_folder_is_named() {
         bench.refuses(&format!("train --resume --run-dir {run}"), 3, &[run, "`humea train`"]);
     }
     bench.refuses("train --resume --store nowhere.parquet", 3, &["nowhere.parquet"]);
+    bench.refuses("train --resume", 5, &["--run-dir"]);
 }
 
 #[test]
@@ -257,6 +258,87 @@ fn a_configuration_that_is_none_is_named() {
 }
 
 #[test]
+fn a_plan_that_cannot_be_carried_out_is_refused_before_it_is_begun() {
+    let bench = Bench::new();
+    for (file, text, code, words) in [
+        (
+            "flag",
+            "[data]\nstore = \"s.parquet\"\nprep = [\"synthetic\", \"--entitis\", \"9\"]\n",
+            5,
+            ["data.prep", "--entitis"],
+        ),
+        ("store", "[data]\nstore = \"s.parquet\"\n", 3, ["s.parquet", "data.prep"]),
+        ("sweep", "[data]\nstore = \"good.parquet\"\n[sweep]\nkey = \"train.lr\"\n", 5, ["sweep.values", "train.lr"]),
+        ("name", "[data]\nstore = \"good.parquet\"\n[run]\nname = \"../../x\"\n", 5, ["run.name", "../../x"]),
+    ] {
+        bench.write(&format!("{file}.toml"), text.as_bytes());
+        for end in ["", " --dry-run"] {
+            bench.refuses(&format!("run {file}.toml --out runs{end}"), code, &words);
+        }
+    }
+}
+
+#[test]
+fn a_path_that_no_configuration_can_hold_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let bench = Bench::new();
+    let path = Path::new(std::ffi::OsStr::from_bytes(b"bad\xff.parquet"));
+    fs::copy(bench.at("good.parquet"), bench.folder.path().join(path)).unwrap();
+    for flag in ["--store", "--split-file", "--initial", "--train-links"] {
+        let output = bench.command(&format!("train {flag}")).arg(path).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains(flag) && said.contains("not UTF-8"), "{said}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_gone_is_named_with_what_helps() {
+    let bench = Bench::with_run();
+    let best = "run/checkpoints/best.safetensors";
+    fs::rename(bench.at(best), bench.at("aside")).unwrap();
+    bench.refuses("evaluate --run run", 3, &[best, "is gone", "--overwrite"]);
+    fs::remove_file(bench.at("run/result.json")).unwrap();
+    let resumed = bench.command("train --resume --run-dir run").assert().code(3);
+    let said = String::from_utf8_lossy(&resumed.get_output().stderr).into_owned();
+    assert!(said.contains("best.safetensors is gone") && !said.contains("--resume"), "{said}");
+    fs::rename(bench.at("run/checkpoints"), bench.at("elsewhere")).unwrap();
+    bench.refuses("evaluate --run run", 3, &[best, "train --resume --run-dir run"]);
+}
+
+#[test]
+fn figures_are_shown_where_the_run_folder_cannot_be_written() {
+    let bench = Bench::with_run();
+    fs::remove_file(bench.at("run/result.json")).unwrap();
+    fs::create_dir(bench.at("run/result.json")).unwrap();
+    fs::write(bench.at("run/result.json/in the way"), "").unwrap();
+    let shown = bench.command("evaluate --run run").assert().success().get_output().clone();
+    let (figures, said) = (String::from_utf8(shown.stdout).unwrap(), String::from_utf8(shown.stderr).unwrap());
+    assert!(figures.contains("H@1") && said.contains("not kept") && said.contains("result.json"), "{figures}{said}");
+}
+
+#[test]
+fn a_run_goes_on_as_it_was_begun_or_is_told_what_differs() {
+    let bench = Bench::with_run();
+    let other = "train --device cpu --epochs 2 --store good.parquet --run-dir run --resume";
+    bench.refuses(other, 5, &["`train.epochs` was 1 and is 2", "--run-dir"]);
+    fs::rename(bench.at("good.parquet"), bench.at("moved.parquet")).unwrap();
+    for line in ["evaluate --run run", "train --resume --run-dir run", "align --run run --out pairs.csv"] {
+        bench.refuses(line, 3, &["good.parquet", "give --store PATH"]);
+    }
+}
+
+#[test]
+fn one_run_of_a_sweep_is_said_to_be_one() {
+    let bench = Bench::new();
+    bench.write("sweep.toml", b"[sweep]\nkey = \"train.lr\"\nvalues = [0.1, 0.2]\n");
+    let line = "train --config sweep.toml --device cpu --epochs 1 --store good.parquet --run-dir run";
+    let said = bench.command(line).assert().success().get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("`humea run`"));
+}
+
+#[test]
 fn cuda_where_there_is_none_is_code_6() {
     if Path::new("/dev/nvidia0").exists() {
         return; // a machine with a GPU takes it
@@ -337,6 +419,13 @@ fn models_and_images_that_are_none_are_named() {
     bench.write("index.tsv", format!("{uri}\tgarbage\n").as_bytes());
     fs::create_dir(bench.at("images")).unwrap();
     fs::rename(bench.at("garbage.png"), bench.at("images/garbage.png")).unwrap();
+    bench.refuses("embed-text --device cpu --store nowhere.parquet --plm nobody/nothing", 3, &["nowhere.parquet"]);
+    for (store, images) in [("nowhere.parquet", "images"), ("good.parquet", "nowhere")] {
+        let line = format!("embed-image --device cpu --store {store} --images {images} --model nobody/nothing");
+        bench.refuses(&line, 3, &["nowhere"]);
+    }
+    let weights = "embed-image --device cpu --store good.parquet --images images --model nowhere.safetensors";
+    bench.refuses(weights, 3, &["nowhere.safetensors", "vgg16"]);
     let image = "embed-image --device cpu --store good.parquet --index index.tsv";
     for (weights, code) in
         [("nowhere.safetensors", 3), ("empty.safetensors", 4), ("garbage.safetensors", 4), ("folder", 3)]
@@ -369,8 +458,8 @@ fn what_cannot_be_written_is_code_8() {
     bench.refuses("prep synthetic --entities 100 --out empty.txt/pair.parquet", 8, &["empty.txt", "--out"]);
     for (line, word) in [
         ("train --device cpu --store good.parquet --run-dir empty.txt/run", "empty.txt/run"),
-        ("align --run run --out empty.txt/pairs.csv", "empty.txt/pairs.csv"),
-        ("align --run run --out empty.txt/pairs.parquet", "empty.txt/pairs.parquet"),
+        ("align --run run --out empty.txt/pairs.csv", "empty.txt"),
+        ("align --run run --out empty.txt/pairs.parquet", "--out names another place"),
         ("store split good.parquet --parts 2 --out empty.txt/parts", "empty.txt/parts"),
         ("store convert good.parquet --out empty.txt/converted.parquet", "empty.txt/converted.parquet"),
         ("store export good.parquet --format npy --out empty.txt/exported", "empty.txt/exported"),
