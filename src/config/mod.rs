@@ -57,7 +57,7 @@ pub struct Config {
     pub evaluate: EvalConfig,
     /// Decoding.
     pub align: AlignConfig,
-    /// What the run is compared with.
+    /// Figures to compare the run with.
     pub expected: Expected,
     /// Variants of the run.
     pub sweep: Sweep,
@@ -115,7 +115,7 @@ pub struct Split {
     pub train_links: PathBuf,
 }
 
-/// The figures a run is compared with; `nan` where none is published.
+/// The figures to compare a run with; `nan` where there are none. Nothing enforces them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
