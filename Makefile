@@ -21,8 +21,8 @@ build: libtorch
 demo: build ## the main job on a generated pair of graphs, offline, in minutes
 	@scripts/demo.sh
 
-test: lint test-rust test-scripts test-readers deny demo ## every check there is
-	@echo "make test: everything passed"
+test: lint test-rust test-scripts test-readers deny demo ## every check but test-spark, test-device, fuzz and the benchmarks
+	@skipped=$$(scripts/readers.sh --skipped); echo "make test: everything passed$${skipped:+; $$skipped}"
 
 lint: libtorch ## formatting, and clippy with warnings as errors, with and without libtorch
 	cargo fmt --all --check
@@ -35,21 +35,22 @@ test-rust: libtorch ## unit, golden, doc and command-line tests
 test-scripts: ## the tests of the Python scripts
 	$(PYTHON) scripts/test_libtorch.py
 	$(PYTHON) scripts/test_bench_hot.py
+	$(PYTHON) scripts/test_readers.py
 	$(PYTHON) scripts/architecture.py --check
 
-test-readers: build ## polars, pyarrow, pandas and DuckDB read our stores, and we read theirs
+test-readers: build ## polars, pyarrow, pandas and DuckDB read our stores, and we read theirs (skipped below Python 3.11)
 	@scripts/readers.sh
 
 test-spark: build ## PySpark reads a store (needs Java 17)
 	@scripts/readers.sh --spark
 
-test-device: build ## where the CUDA path puts its tensors and how often it waits, without a GPU: on a stand-in (needs g++)
+test-device: build ## the CUDA code on a stand-in for a GPU: where tensors are and when the host waits (needs g++)
 	@scripts/stand_in_cuda.sh
 
 deny: ## licences and banned crates; the advisory database needs the network and is left to `cargo deny check advisories`
 	@scripts/deny.sh
 
-fuzz: ## the readers against libFuzzer's inputs, one target after another: make fuzz [SECONDS=600] [TARGETS="pickle rdf"]
+fuzz: ## the readers under libFuzzer, one target after another: make fuzz [SECONDS=600] [TARGETS="pickle rdf"] (needs bash 4)
 	@scripts/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
 bench-store: ## the feature store against memcpy, NumPy, safetensors, pyarrow, polars, DuckDB and pickle

@@ -2,6 +2,8 @@
 # Builds the fuzz targets with a stable compiler and runs each, one after the other, from its seeds:
 #   scripts/fuzz.sh SECONDS [TARGET …]
 # What it finds stays in fuzz/artifacts/TARGET, what it learns in fuzz/corpus/TARGET.
+# Needs bash 4 or newer (macOS ships 3.2).
+[ "${BASH_VERSINFO[0]}" -ge 4 ] || { echo "fuzz.sh needs bash 4 or newer, and this is $BASH_VERSION: install one and put it first in PATH"; exit 1; }
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}

@@ -198,10 +198,13 @@ def from_wheels(cache: Path) -> Path:
 
 
 def require_platform() -> None:
-    """The wheels are for Linux on x86-64 with glibc 2.28 or newer (Debian 10, Ubuntu 20.04)."""
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise Trouble(f"no wheel of libtorch for {platform.system()} on {platform.machine()}: install torch {VERSION} "
-                      f"into the active Python, {OTHERWISE}")
+    """The wheels are for Linux on x86-64 with glibc 2.28 or newer (Debian 10, Ubuntu 20.04). Elsewhere than on Linux
+    libtorch has no libtorch_cpu.so, which the build needs, so that another libtorch would not help."""
+    if platform.system() != "Linux":
+        raise Trouble(f"only the ETL half of humea builds on {platform.system()}: cargo build --no-default-features")
+    if platform.machine() != "x86_64":
+        raise Trouble(f"no wheel of libtorch for Linux on {platform.machine()}: install torch {VERSION} into the active "
+                      f"Python, {OTHERWISE}")
     library, version = platform.libc_ver()
     if library == "glibc" and tuple(map(int, version.split(".")[:2])) < (2, 28):
         raise Trouble(f"the wheels of libtorch need glibc 2.28 and this system has {version}: use a newer system, {OTHERWISE}")

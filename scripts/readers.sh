@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Other engines read a generated store, and `humea` reads theirs (tests/foreign/readers.py). `--spark`: PySpark, needs Java 17.
-# Makes a pinned virtual environment in the cache, once.
+# `--skipped`: only says why this Python cannot run them, or nothing. Makes a pinned virtual environment in the cache, once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 humea=${CARGO_TARGET_DIR:-target}/debug/humea
+skipped=
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    skipped="skipped test-readers: it needs Python 3.11 or newer, and $python is $("$python" --version 2>&1)"
+if [ -n "$skipped" ] || [ "${1:-}" = --skipped ]; then
+    [ -z "$skipped" ] || echo "$skipped"
+    exit 0
+fi
 cache=${HUMEA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/humea}
 lists=(tests/foreign/requirements.txt)
 if [ "${1:-}" = --spark ]; then
     command -v java >/dev/null || { echo "no Java: apt-get install openjdk-17-jre-headless"; exit 1; }
     lists+=(tests/foreign/requirements-spark.txt)
 fi
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "skipped: the pinned readers need Python 3.11 or newer, and $python is $("$python" --version 2>&1)"
-    exit 0
-}
 
 mark=$({ "$python" --version; cat "${lists[@]}"; } | sha256sum | cut -c1-12)
 venv=$cache/readers-$mark

@@ -285,7 +285,9 @@ class Errors(InFolder):
         with mock.patch("shutil.which", return_value=None):
             self.assertRaisesRegex(libtorch.Trouble, r"apt-get install g\+\+", libtorch.require_compiler)
         with mock.patch("platform.machine", return_value="riscv64"):
-            self.assertRaisesRegex(libtorch.Trouble, "riscv64", libtorch.require_platform)
+            self.assertRaisesRegex(libtorch.Trouble, "riscv64.*LIBTORCH", libtorch.require_platform)
+        with mock.patch("platform.system", return_value="Darwin"):
+            self.assertRaisesRegex(libtorch.Trouble, "Darwin: cargo build --no-default-features$", libtorch.require_platform)
         with mock.patch("platform.libc_ver", return_value=("glibc", "2.17")):
             self.assertRaisesRegex(libtorch.Trouble, "glibc 2.28", libtorch.require_platform)
 
