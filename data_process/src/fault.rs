@@ -11,7 +11,7 @@ pub enum Kind {
     Data,
     /// An option, a configuration key or a combination of them is wrong.
     Configuration,
-    /// The device that was asked for, or libtorch itself, is not to be had.
+    /// The device is not there, or libtorch refused, usually for want of memory.
     Device,
     /// Something could not be fetched.
     Network,

@@ -13,7 +13,7 @@ pub const CODES: [(u8, Option<Kind>, &str); 9] = [
     (3, Some(Kind::Input), "a file or folder that was named does not exist or cannot be read"),
     (4, Some(Kind::Data), "a file was read and its content is not what it must be"),
     (5, Some(Kind::Configuration), "an option or a configuration key is wrong"),
-    (6, Some(Kind::Device), "the device that was asked for, or libtorch, is not to be had"),
+    (6, Some(Kind::Device), "the device is not there, or libtorch refused (usually memory)"),
     (7, Some(Kind::Network), "something could not be fetched"),
     (8, Some(Kind::Output), "something could not be written"),
     (130, Some(Kind::Interrupted), "stopped by Ctrl-C or SIGTERM; what was finished is kept"),
