@@ -29,7 +29,7 @@ ROWS: List[Tuple[str, List[str]]] = [
     ("model → pairs, report", ["humea::evidence", "humea::eval", "humea::align", "humea::run", "humea::report"]),
     ("what holds it together", ["humea::cli", "humea::config", "humea::pipeline", "humea::progress", "humea::interrupt", "humea::refusal",
                                 "data_process::event", "data_process::fault", "data_process::digest",
-                                "data_process::aside"]),
+                                "data_process::aside", "data_process::safetensors_file"]),
 ]
 BOX, HIGH, GAP, LEFT, TOP = 176, 92, 12, 150, 56
 

@@ -10,6 +10,7 @@ use safetensors::tensor::{Metadata, TensorInfo, View};
 ///
 /// # Errors
 /// If the disk refuses.
+#[expect(clippy::implicit_hasher, reason = "the map is the library's")]
 pub fn write<N: AsRef<str>, V: View>(
     out: &mut impl Write,
     mut tensors: Vec<(N, V)>,

@@ -135,7 +135,8 @@ fn same_columns(first: &Part, part: &Part) -> Result<(), StoreError> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::tests::{small_pair, temporary};

@@ -327,7 +327,9 @@ mod tests {
             exchange_by(&new, &old, refuse).unwrap();
             assert!(old.join("new part").exists() && new.join("old part").exists());
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-            [&new, &old].into_iter().for_each(|path| fs::remove_dir_all(path).unwrap());
+            for path in [&new, &old] {
+                fs::remove_dir_all(path).unwrap();
+            }
         }
         // The new one is not there: the old one stays.
         fs::create_dir(&old).unwrap();

@@ -38,7 +38,8 @@ impl Keys {
         match self {
             Self::Names(names) => names.get(row).map(|name| format!("{name:?}")).unwrap_or_default(),
             Self::Ids(ids) => ids.get(row).map(i64::to_string).unwrap_or_default(),
-            Self::Rows(rows) => (row < *rows).then(|| row.to_string()).unwrap_or_default(),
+            Self::Rows(rows) if row < *rows => row.to_string(),
+            Self::Rows(_) => String::new(),
         }
     }
 }
