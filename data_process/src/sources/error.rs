@@ -150,6 +150,14 @@ pub enum SourceError {
         /// The most there may be.
         limit: u32,
     },
+    /// A table cannot be read by the table reader.
+    #[error("cannot read {path} as a TAB-separated table: {why}")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The table reader's words.
+        why: String,
+    },
     /// The name of a file does not say which syntax of RDF it holds.
     #[error("{path}: the name must end in .nt, .nq, .ttl, .rdf, .xml or .owl (and .gz or .zst if it is compressed)")]
     UnknownSyntax {

@@ -10,6 +10,7 @@
 //!
 //! Entities are numbered in the order of their ids, so that vectors keyed by id keep their meaning; where the left ids
 //! are 0, 1, 2, … and the right ones follow them, an entity's id in the store is its id in the files.
+//! The tables are read by Polars; the attribute lines, which have as many fields as they like, by hand.
 
 use std::path::{Path, PathBuf};
 

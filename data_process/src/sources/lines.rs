@@ -79,6 +79,11 @@ pub(super) fn failed(path: &Path, source: io::Error) -> SourceError {
     }
 }
 
+/// Checks that every line of a file is text of bounded length, without keeping any; gives the number of lines.
+pub(super) fn check(path: &Path, observer: &dyn Observer) -> Result<u64, SourceError> {
+    read(path, observer, |_| Ok(Outcome::Kept)).map(|report| report.lines)
+}
+
 fn tally<R: Read>(
     mut lines: Lines<R>,
     observer: &dyn Observer,

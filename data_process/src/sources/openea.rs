@@ -8,7 +8,8 @@
 //! | `721_5fold/1…5/{train,valid,test}_links` | published splits, read by [`super::published`] |
 //!
 //! `rdfs:label`, `skos:prefLabel` and `foaf:name`, in full or in short, are the entity's label, the first one; values only if
-//! asked for. Entities are numbered in the byte order of their identifiers. A value may hold TABs.
+//! asked for. Entities are numbered in the byte order of their identifiers. The tables are read by Polars; the attribute lines by
+//! hand, because a value may hold TABs.
 
 use std::path::{Path, PathBuf};
 

