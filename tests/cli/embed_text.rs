@@ -94,7 +94,13 @@ fn a_repository_in_the_cache_that_python_shares_is_used_by_name() {
         fs::copy(fixture("bert").join(file), snapshot.join(file)).unwrap();
     }
     let store = new_store(folder.path(), 3);
-    embed(&store, "someone/tiny-bert").env("HF_HOME", folder.path()).env_remove("HF_HUB_CACHE").assert().success();
+    let mut embed = embed(&store, "someone/tiny-bert");
+    embed.env("HF_HOME", folder.path()).env_remove("HF_HUB_CACHE");
+    // Python caches no note of what a model lacks: whether this one is a sentence model is not known.
+    let undecided = embed.assert().code(7);
+    let said = String::from_utf8(undecided.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("--normalize") && said.contains("modules.json"), "{said}");
+    embed.args(["--pooling", "cls", "--normalize", "false"]).assert().success();
     let opened = Store::open(&store).unwrap();
     let provenance = opened.vector_columns()[0].provenance.clone().unwrap();
     assert_eq!((provenance.model.as_deref(), provenance.revision), (Some("someone/tiny-bert"), Some(commit)));
