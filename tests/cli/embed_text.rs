@@ -100,7 +100,7 @@ fn a_repository_in_the_cache_that_python_shares_is_used_by_name() {
     let undecided = embed.assert().code(7);
     let said = String::from_utf8(undecided.get_output().stderr.clone()).unwrap();
     assert!(said.contains("--normalize") && said.contains("modules.json"), "{said}");
-    embed.args(["--pooling", "cls", "--normalize", "false"]).assert().success();
+    embed.args(["--pooling", "cls", "--normalize=false"]).assert().success();
     let opened = Store::open(&store).unwrap();
     let provenance = opened.vector_columns()[0].provenance.clone().unwrap();
     assert_eq!((provenance.model.as_deref(), provenance.revision), (Some("someone/tiny-bert"), Some(commit)));

@@ -27,7 +27,7 @@ const BLOCK: u64 = 1 << 20;
 #[non_exhaustive]
 pub enum NpyError {
     /// The file ends too early or cannot be read on.
-    #[error("{name}: cut off or unreadable: {source}")]
+    #[error("{name}: cut off or unreadable: {source}; write it anew with numpy.save or numpy.savez")]
     Read {
         /// The array.
         name: String,
@@ -35,13 +35,13 @@ pub enum NpyError {
         source: std::io::Error,
     },
     /// The first bytes are not those of a numpy array.
-    #[error("{name}: it does not begin with `\\x93NUMPY`, so this is not a numpy array")]
+    #[error("{name}: it does not begin with `\\x93NUMPY`, so this is not a numpy array; write one with numpy.save")]
     Magic {
         /// The array.
         name: String,
     },
     /// The header is not the dictionary numpy writes.
-    #[error("{name}: the header is not one that numpy writes: {header:?}")]
+    #[error("{name}: the header is not one that numpy writes: {header:?}; write it anew with numpy.save")]
     Header {
         /// The array.
         name: String,
@@ -59,7 +59,7 @@ pub enum NpyError {
         descr: String,
     },
     /// The archive is damaged.
-    #[error("the archive is damaged: {source}")]
+    #[error("the archive is damaged: {source}; write it anew with numpy.savez")]
     Archive {
         /// Why.
         source: zip::result::ZipError,
