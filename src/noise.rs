@@ -21,10 +21,8 @@ pub enum Purpose {
     ExpertPair,
     /// The permutation of the decoupling loss.
     Permutation,
-    /// The permutation of the estimator's own step.
-    EstimatorPermutation,
     /// The order of the training links.
-    Shuffle,
+    Shuffle = 6,
     /// Vectors drawn for entities that lack a modality.
     Imputation,
 }

@@ -1,5 +1,7 @@
 //! Loops emit events; whoever started the loop decides whether to draw them.
 
+use std::sync::{Mutex, PoisonError};
+
 /// One thing a long-running loop has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -48,4 +50,23 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn on(&self, _event: Event<'_>) {}
+}
+
+/// An observer that keeps the notes and ignores everything else.
+#[derive(Debug, Default)]
+pub struct Notes(Mutex<Vec<String>>);
+
+impl Notes {
+    /// What was noted, in order.
+    pub fn into_lines(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Notes {
+    fn on(&self, event: Event<'_>) {
+        if let Event::Note(text) = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        }
+    }
 }

@@ -85,8 +85,6 @@ pub struct Predictions<'a> {
     pub calibration: Option<Calibration>,
     /// Entity identifiers by store id.
     pub uris: &'a [Box<str>],
-    /// Names of the left and the right graph.
-    pub graphs: [&'a str; 2],
 }
 
 /// Makes the folder of a file that is to be written, and tries to write there: a long time passes until it is.
@@ -179,7 +177,7 @@ mod tests {
     fn the_three_forms_hold_the_same_pairs() {
         let uris: Vec<Box<str>> = ["/m/01", "<http://dbpedia.org/resource/A_(b),_c>"].map(Box::from).into();
         let pairs = [Pair { left: 0, right: 1, score: 0.5 }];
-        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris, graphs: ["FB15K", "DB15K"] };
+        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris };
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str| {
             write(&folder.path().join(name), predictions).unwrap();
@@ -200,7 +198,7 @@ mod tests {
         let right = graph("R", names(&["/m/01", "<http://x/a b>", "http://x/\u{e9}"]));
         let uris: Vec<Box<str>> = left.entities.iter().chain(&right.entities).cloned().collect();
         let pairs = [[0, 3], [1, 4], [2, 5]].map(|[left, right]| Pair { left, right, score: 0.5 });
-        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris, graphs: ["my left", "R"] };
+        let predictions = Predictions { pairs: &pairs, calibration: None, uris: &uris };
         let folder = tempfile::tempdir().unwrap();
         let exported = rdf::export(&GraphPair { left, right, links: Vec::new() }, folder.path()).unwrap();
         let links = folder.path().join("p.nt");
@@ -235,7 +233,7 @@ mod tests {
     #[test]
     fn an_unknown_ending_or_folder_is_refused() {
         assert!(matches!(Format::of(Path::new("pairs.xlsx")), Err(WriteError::Ending { .. })));
-        let none = Predictions { pairs: &[], calibration: None, uris: &[], graphs: ["a", "b"] };
+        let none = Predictions { pairs: &[], calibration: None, uris: &[] };
         assert!(matches!(write(Path::new("no/such/folder/p.nt"), none), Err(WriteError::File { .. })));
         assert!(matches!(write(Path::new("no/such/folder/p.parquet"), none), Err(WriteError::Table(_))));
     }

@@ -62,7 +62,10 @@ impl Joint {
     pub fn of_modalities(&self, of_sum: &Similarities, first: i64, count: i64) -> Similarities {
         let part = |of: &Tensor| of.narrow(0, first, count);
         of_sum.map(|of_sum| match &self.weights {
-            Weights::Shared { squared, .. } => of_sum * part(squared).view([-1, 1, 1, 1, 1]),
+            Weights::Shared { squared, .. } => {
+                let each = [&[-1][..], &vec![1; of_sum.dim() - 1]].concat();
+                of_sum * part(squared).view(each.as_slice())
+            }
             Weights::Own(own) => scaled(of_sum, &of_matrices(&part(own))),
         })
     }
@@ -178,12 +181,13 @@ mod tests {
         let unit = |weights: &Tensor| {
             normalise(&random(&[3, 4, 5])) * weights.detach().gt(0.0).to_kind(Kind::Float).unsqueeze(2)
         };
-        let [left, right] = weights.each_ref().map(unit);
+        let [left, right] = weights.each_ref().map(|weights| unit(weights).set_requires_grad(true));
         let concatenated =
             |z: &Tensor, weights: &Tensor| normalise(&(z * weights.unsqueeze(2)).permute([1, 0, 2]).reshape([4, -1]));
         let (l, r) = (concatenated(&left, &weights[0]), concatenated(&right, &weights[1]));
         let expected = [l.mm(&r.tr()), l.mm(&l.tr()), r.mm(&r.tr())];
-        let cosines = Similarities::of_block(&left, &right);
+        let sides = [&left, &right].map(Tensor::detach);
+        let cosines = Similarities::of_block(&sides[0], &sides[1]);
         let joint = Joint::of(&cosines, ours);
         let given = joint.cosines.map(|matrix| random(&matrix.size()));
         let [found, cotangents] = [&joint.cosines, &given].map(|of| of.all().squeeze_dim(0).unbind(0));
@@ -193,8 +197,18 @@ mod tests {
             sum += (expected * cotangent).sum(Kind::Float);
         }
         sum.backward();
-        let (_, of_weights) = joint.pull(&given, &cosines);
+        let (of_sum, of_weights) = joint.pull(&given, &cosines);
         assert!((of_weights - parameter.grad()).abs().max().double_value(&[]) < 1e-4);
+        // The norms take the vectors for unit ones: along those the gradients differ, where normalising drops them. That of a modality
+        // an entity takes no part in ends at its mask.
+        let across = |of: &Tensor, z: &Tensor| {
+            let along = (of * z).sum_dim_intlist([2_i64].as_slice(), true, Kind::Float);
+            (of - z * along) * z.any_dim(2, true)
+        };
+        let of_sides = joint.of_modalities(&of_sum, 0, 3).pull(&sides[0], &sides[1]);
+        for ((found, z), leaf) in of_sides.iter().zip(&sides).zip([&left, &right]) {
+            assert!((across(found, z) - across(&leaf.grad(), z)).abs().max().double_value(&[]) < 1e-4);
+        }
     }
 
     /// `[2, 3, 4]`, 0 for one left entity in all modalities but the first.

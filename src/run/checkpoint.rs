@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use data_process::{aside, safetensors_file};
@@ -84,7 +84,15 @@ impl Checkpoint {
     /// # Errors
     /// If it is missing, or not a checkpoint of a run.
     pub fn load(path: &Path, device: Device) -> Result<Self, RunError> {
-        Self::read(path, device).map_err(|error| match error.kind() {
+        Self::load_some(path, device, |_| true)
+    }
+
+    /// Reads a checkpoint but for the tensors whose names are not `wanted`: the optimisers' are twice as large as the model.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_some(path: &Path, device: Device, wanted: impl Fn(&str) -> bool) -> Result<Self, RunError> {
+        Self::read(path, device, wanted).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 RunError::Damaged { path: path.to_owned(), message: error.to_string() }
             }
@@ -93,7 +101,7 @@ impl Checkpoint {
     }
 
     /// Tensor by tensor, so that never more than one is held twice.
-    fn read(path: &Path, device: Device) -> io::Result<Self> {
+    fn read(path: &Path, device: Device, wanted: impl Fn(&str) -> bool) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let header = read_header(&mut file)?;
         let state = header.metadata().as_ref().and_then(|map| map.get(STATE));
@@ -101,7 +109,13 @@ impl Checkpoint {
         let mut checkpoint = Self { state, ..Self::default() };
         for name in header.offset_keys() {
             let Some(info) = header.info(&name) else { continue };
-            let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
+            let size = info.data_offsets.1 - info.data_offsets.0;
+            let links = [TRAINING, PSEUDO].contains(&name.as_str());
+            if !links && !wanted(&name) {
+                file.seek(SeekFrom::Current(size as i64))?;
+                continue;
+            }
+            let mut bytes = vec![0; size];
             file.read_exact(&mut bytes)?;
             let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(damaged)?;
             let wrong = |message: String| damaged(format!("{name}: {message}"));
@@ -237,6 +251,9 @@ mod tests {
         saved.save(&path).unwrap();
         assert_is_the_only_file(&path);
         let loaded = Checkpoint::load(&path, Device::Cpu).unwrap();
+        let some = Checkpoint::load_some(&path, Device::Cpu, |name| name == "b").unwrap();
+        assert_eq!((&some.training, &some.pseudo), (&loaded.training, &loaded.pseudo));
+        assert!(some.tensors.len() == 1 && some.tensors["b"] == loaded.tensors["b"]);
         assert_eq!((&loaded.state, &loaded.training, &loaded.pseudo), (&saved.state, &saved.training, &saved.pseudo));
         assert_eq!(loaded.tensors.len(), 3);
         for (name, tensor) in &saved.tensors {

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 use super::RunError;
 use super::checkpoint::{Checkpoint, State};
 use super::folder::RunFolder;
-use super::learner::Learner;
+use super::learner::{Learner, is_parameter};
 use super::material::{Material, device};
 use super::summary::{Summary, Tested};
 use crate::config::Config;
@@ -46,7 +46,7 @@ impl<'a> Model<'a> {
         if !path.exists() {
             return Err(self.without(path)?);
         }
-        let checkpoint = Checkpoint::load(&path, self.device)?;
+        let checkpoint = Checkpoint::load_some(&path, self.device, is_parameter)?;
         self.learner.assign(&checkpoint.tensors, &path)?;
         Ok(checkpoint.state)
     }
@@ -63,7 +63,7 @@ impl<'a> Model<'a> {
                 RunError::NoModel { file, folder }
             });
         }
-        let last = Checkpoint::load(&self.folder.checkpoint("last"), Device::Cpu)?.state;
+        let last = Checkpoint::load_some(&self.folder.checkpoint("last"), Device::Cpu, |_| false)?.state;
         let lost = finished || last.best.is_some() || last.epochs >= config.train.epochs;
         Ok(if lost { RunError::LostModel { file, folder } } else { RunError::NotEvaluated { file, folder } })
     }

@@ -155,6 +155,11 @@ fn sides(links: &[Link]) -> [Vec<u32>; 2] {
     [0, 1].map(|side: usize| links.iter().map(|link| link[side]).collect())
 }
 
+/// Whether a checkpoint's tensor of that name is one of those that [`Learner::assign`] takes up.
+pub(super) fn is_parameter(name: &str) -> bool {
+    name.starts_with(MODEL) || name.starts_with(ESTIMATORS)
+}
+
 /// What the names of a checkpoint's tensors begin with.
 pub(super) const MODEL: &str = "model/";
 pub(super) const ESTIMATORS: &str = "estimators/";

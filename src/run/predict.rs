@@ -72,7 +72,7 @@ pub fn predict(
     let pairs = scored.decode(&among, decoding)?;
     let calibration = calibration(scored, &links, &among, decoding)?;
     let uris = run.store.uris().map_err(RunError::from)?;
-    let predictions = Predictions { pairs: &pairs, calibration, uris: &uris, graphs: run.store.graph_names() };
+    let predictions = Predictions { pairs: &pairs, calibration, uris: &uris };
     align::write(out, predictions)?;
     Ok(pairs.len())
 }

@@ -267,21 +267,9 @@ fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use data_process::event::Silent;
+    use data_process::event::{Notes, Silent};
     use data_process::pair::{Graph, GraphPair};
     use data_process::store;
-    use std::sync::Mutex;
-
-    #[derive(Default)]
-    struct Notes(Mutex<Vec<String>>);
-
-    impl Observer for Notes {
-        fn on(&self, event: Event<'_>) {
-            if let Event::Note(text) = event {
-                self.0.lock().unwrap().push(text.to_owned());
-            }
-        }
-    }
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vision").join(name)
@@ -355,7 +343,7 @@ mod tests {
         let notes = Notes::default();
         let column = run(&request(3), &vgg(), &pictures, &notes, &|| false).unwrap();
         assert_eq!((column.rows.as_slice(), column.failed, column.width), (&[0, 4, 6][..], 1, 16));
-        assert!(notes.0.lock().unwrap().iter().any(|note| note.contains("make.py")));
+        assert!(notes.into_lines().iter().any(|note| note.contains("make.py")));
         let single = run(&request(1), &vgg(), &pictures, &Silent, &|| false).unwrap();
         let difference = column.values.iter().zip(&single.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference < 1e-4 && single.rows == column.rows, "{difference}");

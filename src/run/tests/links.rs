@@ -1,9 +1,8 @@
 //! Which links a run takes, and what it says of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use data_process::event::{Event, Observer, Silent};
+use data_process::event::{Notes, Silent};
 
 use super::{config, run, store};
 use crate::report::Line;
@@ -12,18 +11,6 @@ use crate::run::finished::{self, Reopened};
 use crate::run::folder::{self, Existing};
 use crate::run::predict::{Wish, predict};
 use crate::run::training::train;
-
-/// What an observer was told.
-#[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
-
-impl Observer for Notes {
-    fn on(&self, event: Event<'_>) {
-        if let Event::Note(text) = event {
-            self.0.lock().unwrap().push(text.to_owned());
-        }
-    }
-}
 
 /// The links of the world's store, as `humea train` takes further ones.
 fn write_links(place: &Path, links: &[[u32; 2]]) -> PathBuf {
@@ -42,7 +29,7 @@ fn further_links_that_are_held_out_or_tested_are_told() {
     let (folder, notes) = (place.path().join("run"), Notes::default());
     let config = config(&store, 1, &["train.protocol=validation", "split.validation=0.25", &given]);
     train(&config, Some(&folder), Existing::Refuse, None, &notes).unwrap();
-    let told = notes.0.into_inner().unwrap().join("\n");
+    let told = notes.into_lines().join("\n");
     assert!(told.contains("10 of its links are held out") && told.contains("60 of its links are test links"), "{told}");
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(report.contains("<td>test links that were trained on</td><td>60</td>"), "{report}");

@@ -1,13 +1,12 @@
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::Silent;
+use crate::event::{Notes, Silent};
 
 /// How a server on loopback answers one request.
 #[derive(Clone, Debug)]
@@ -243,23 +242,15 @@ fn a_proxy_is_asked_instead_of_the_server() {
 
 #[test]
 fn files_that_are_there_are_left_alone_and_a_different_one_is_noted() {
-    struct Notes(Mutex<Vec<String>>);
-    impl Observer for Notes {
-        fn on(&self, event: Event<'_>) {
-            if let Event::Note(text) = event {
-                self.0.lock().unwrap().push(text.to_owned());
-            }
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     for (name, _) in PUBLISHED {
         let target = folder.path().join(name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::write(target, "mine").unwrap();
     }
-    let notes = Notes(Mutex::default());
+    let notes = Notes::default();
     client(&notes).fetch_all(folder.path(), Pair::Fb15kDb15k, "http://nowhere.invalid").unwrap();
-    let notes = notes.0.into_inner().unwrap();
+    let notes = notes.into_lines();
     assert_eq!(notes.len(), 7, "{notes:?}");
     assert!(notes[0].contains("FB15K_EntityTriples.txt is not the published file"), "{notes:?}");
 }
