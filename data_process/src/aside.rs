@@ -148,7 +148,7 @@ pub fn publish_new(file: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// The folder a path lies in.
-pub(crate) fn folder(path: &Path) -> &Path {
+pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use data_process::aside;
 use data_process::fault::{Fault, Kind};
 use data_process::sources::rdf;
 use data_process::tables::{self, Cells, Column, TableError};
@@ -97,10 +98,10 @@ pub fn claim(path: &Path) -> Result<(), WriteError> {
     if path.is_dir() {
         return Err(refused(ErrorKind::IsADirectory));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = aside::folder(path);
     std::fs::create_dir_all(folder).map_err(|source| WriteError::Folder { path: folder.to_owned(), source })?;
     // The error's own words name a temporary file.
-    data_process::aside::beside(path).map_err(|error| refused(error.kind()))?;
+    aside::beside(path).map_err(|error| refused(error.kind()))?;
     Ok(())
 }
 
@@ -163,7 +164,7 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::R
         fill(&mut buffer)?;
         buffer.flush()
     };
-    data_process::aside::replace_with(path, write).map_err(failed)
+    aside::replace_with(path, write).map_err(failed)
 }
 
 #[cfg(test)]

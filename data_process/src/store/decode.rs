@@ -6,7 +6,7 @@ use arrow::datatypes::{UInt8Type, UInt32Type};
 use super::meta::Vocabulary;
 use super::reader::Store;
 use super::{StoreError, Structure};
-use crate::pair::{Fact, Graph, GraphPair, Names, Triple};
+use crate::pair::{Fact, Graph, GraphPair, Triple, number};
 
 /// Decodes ids, triples, mentions and links.
 pub(super) fn structure(store: &Store) -> Result<Structure, StoreError> {
@@ -105,10 +105,6 @@ pub(super) fn uris(store: &Store) -> Result<Vec<Box<str>>, StoreError> {
         Ok(())
     })?;
     Ok(found)
-}
-
-fn number(names: &mut Names, name: &str) -> u32 {
-    names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.into()).0) as u32
 }
 
 fn for_each_batch(

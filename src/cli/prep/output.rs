@@ -74,7 +74,7 @@ impl Place {
 
     /// Like [`Self::write`], with vector columns and a word on where everything comes from.
     pub(super) fn write_with<C: Column>(&self, loaded: &Loaded, vectors: &[C], origin: &Origin) -> Result<(), Failure> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = aside::folder(&self.path);
         fs::create_dir_all(folder).map_err(|source| OutputError::Folder { path: folder.to_owned(), source })?;
         self.fill(|path| store::write_with(path, &loaded.pair, vectors, origin))?;
         Ok(stdout::line(format_args!("{}wrote {}", loaded.summary(), self.path.display()))?)
