@@ -4,20 +4,37 @@
 //! for that. Out of pinned memory it takes its turn like any other work, and the host goes on.
 
 use tch::kind::Element;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::device::Mark;
 
 /// Bytes of float32 rows that go to a GPU at a time.
 const CHUNK: i64 = 16 << 20;
 
-/// What the host holds, on a device. libtorch keeps the pinned memory on the way until the copy is done.
-pub fn send(tensor: &Tensor, device: Device) -> Tensor {
-    if !device.is_cuda() {
-        return tensor.to_device(device);
+/// What the host holds, where a device can fetch it by itself.
+#[derive(Debug)]
+pub struct Staged {
+    tensor: Tensor,
+    device: Device,
+}
+
+impl Staged {
+    /// A copy in pinned memory for a GPU, and nothing new for a CPU.
+    pub fn new(tensor: &Tensor, device: Device) -> Self {
+        // `pin_memory` warns users of its own argument.
+        let tensor = if device.is_cuda() { tensor.internal_pin_memory(device) } else { tensor.shallow_clone() };
+        Self { tensor, device }
     }
-    // `pin_memory` warns users of its own argument.
-    tensor.internal_pin_memory(device).to_device_(device, tensor.kind(), true, false)
+
+    /// On the device. libtorch keeps the pinned memory until the copy is done.
+    pub fn send(&self) -> Tensor {
+        self.tensor.to_device_(self.device, self.tensor.kind(), true, false)
+    }
+}
+
+/// What the host holds, on a device.
+pub fn send(tensor: &Tensor, device: Device) -> Tensor {
+    Staged::new(tensor, device).send()
 }
 
 /// Numbers of the host, `[n]`, on a device.
@@ -25,18 +42,15 @@ pub fn slice<T: Element>(values: &[T], device: Device) -> Tensor {
     send(&Tensor::from_slice(values), device)
 }
 
-/// Rows `[n, d]` that the host holds or has mapped, in a kind on a device. They go to a GPU in chunks: while one is on its way
-/// the host reads the next.
-pub fn rows(rows: &Tensor, kind: Kind, device: Device) -> Tensor {
-    if !device.is_cuda() {
-        return rows.to_kind(kind).to_device(device);
-    }
-    let there = Tensor::empty(rows.size(), (kind, device));
+/// Puts float32 rows `[n, d]` that the host holds or has mapped, each times its `scale` `[n, 1]`, in their `place` on a device, in its
+/// kind. They go to a GPU in chunks: while one is on its way the host reads the next.
+pub fn rows(rows: &Tensor, scale: &Tensor, place: &Tensor) {
+    let device = place.device();
     let together = (CHUNK / (4 * rows.size()[1].max(1))).max(1);
-    for (part, mut place) in rows.split(together, 0).iter().zip(there.split(together, 0)) {
-        place.copy_(&send(&part.to_kind(kind), device));
+    let scales = send(scale, device).split(together, 0);
+    for ((part, scale), mut place) in rows.split(together, 0).iter().zip(scales).zip(place.split(together, 0)) {
+        place.copy_(&(send(part, device) * scale));
     }
-    there
 }
 
 /// Numbers on their way from a device to the host. What the device is asked for meanwhile does not delay them.
@@ -75,14 +89,23 @@ impl Arriving {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
+
+    #[test]
+    fn rows_come_scaled_to_their_place_whatever_their_number() {
+        let width = CHUNK / 8;
+        let here = Tensor::from_slice(&[1.0_f32, 2.0, 3.0]).view([3, 1]).repeat([1, width]);
+        let place = Tensor::zeros([3, width], (Kind::BFloat16, Device::Cpu));
+        rows(&here, &Tensor::from_slice(&[2.0_f32, 0.5, 3.0]).view([3, 1]), &place);
+        for (row, expected) in [2.0, 1.0, 9.0].into_iter().enumerate() {
+            assert_eq!(place.get(row as i64), Tensor::full([width], expected, (Kind::BFloat16, Device::Cpu)));
+        }
+    }
 
     #[test]
     fn on_the_cpu_nothing_is_copied() {
         let here = Tensor::from_slice(&[1.0_f32, 2.0]).view([1, 2]);
-        for there in [send(&here, Device::Cpu), rows(&here, Kind::Float, Device::Cpu)] {
-            assert_eq!(there.data_ptr(), here.data_ptr());
-        }
-        assert_eq!(rows(&here, Kind::BFloat16, Device::Cpu).kind(), Kind::BFloat16);
+        assert_eq!(send(&here, Device::Cpu).data_ptr(), here.data_ptr());
         assert_eq!(slice(&[3_i64], Device::Cpu), Tensor::from_slice(&[3_i64]));
         let arriving = Arriving::begin(&here);
         assert!(arriving.are_there());

@@ -36,7 +36,7 @@ fn dense(entities: i64, width: i64) -> Features {
     Features::Dense(DenseFeatures {
         width,
         present,
-        scale,
+        scale: Some(scale),
         imputed: Tensor::zeros([0, width], FLOAT),
         slots: Tensor::arange(entities, INDEX),
         mask: None,

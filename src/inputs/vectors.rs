@@ -40,14 +40,24 @@ pub(super) fn dense(
         None => Tensor::zeros([0, width as i64], (kind, Device::Cpu)),
     };
     let drawn = if draw { absent.as_slice() } else { &[] };
-    Ok(DenseFeatures {
-        width: width as i64,
-        scale: transfer::send(&lengths.clamp_min(1e-12).reciprocal(), device),
-        mask: (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities, device)),
-        slots: features::slots(&ids(&rows, device), &transfer::slice(drawn, device), entities as i64),
-        imputed: transfer::rows(&imputed, kind, device),
-        present: transfer::rows(&present, kind, device),
+    let mask = (fill.missing == Missing::Mask && !absent.is_empty()).then(|| mask(&rows, entities, device));
+    let slots = features::slots(&ids(&rows, device), &transfer::slice(drawn, device), entities as i64);
+    let (width, scale) = (width as i64, lengths.clamp_min(1e-12).reciprocal());
+    Ok(if device.is_cuda() {
+        let present = normalised(&present, &scale.unsqueeze(1), &imputed, device);
+        DenseFeatures { width, imputed: present.narrow(0, 0, 0), present, scale: None, slots, mask }
+    } else {
+        DenseFeatures { width, imputed, present: present.to_kind(kind), scale: Some(scale), slots, mask }
     })
+}
+
+/// Present rows of unit length and imputed ones behind them, in the kind of these, copied to a GPU.
+fn normalised(present: &Tensor, scale: &Tensor, imputed: &Tensor, device: Device) -> Tensor {
+    let [first, rest] = [present, imputed].map(|rows| rows.size()[0]);
+    let all = Tensor::empty([first + rest, imputed.size()[1]], (imputed.kind(), device));
+    transfer::rows(present, scale, &all.narrow(0, 0, first));
+    transfer::rows(imputed, &Tensor::ones([rest, 1], (Kind::Float, Device::Cpu)), &all.narrow(0, first, rest));
+    all
 }
 
 fn absent(rows: &[u32], entities: usize) -> Vec<i64> {

@@ -1,12 +1,13 @@
 //! Intra-modality experts with a noisy gate (method, section 3), on the constant features of one modality.
 //!
 //! `W_e (x − b_e) = W_e x − W_e b_e`: all experts are one product with the features, both gates another; the features are the
-//! mapped column itself (normalised after the product), some of its rows, or a sparse bag.
+//! mapped column itself (normalised after the product), some of its rows, or a sparse bag. [`super::mixture`] mixes the products.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::features::{DenseFeatures, Features};
+use super::mixture::Products;
 use super::parameters::Parameters;
 use super::sparse::Sparse;
 use crate::bounds;
@@ -81,9 +82,14 @@ impl Rows {
         }
     }
 
-    /// Rows · `weight`ᵀ: `[n, k]` for a `[k, d]` weight.
-    pub fn times(&self, weight: &Tensor) -> Tensor {
-        let products: Vec<Tensor> = self.parts.iter().map(|part| part.times(weight)).collect();
+    /// `[n, 1]`, 0 for entities masked out of the modality; none if there are none.
+    pub(super) fn mask(&self) -> Option<&Tensor> {
+        self.mask.as_ref()
+    }
+
+    /// Rows · `weight`ᵀ, plus a `bias` `[k]`: `[n, k]` for a `[k, d]` weight.
+    pub fn times(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let products: Vec<Tensor> = self.parts.iter().map(|part| part.times(weight, bias)).collect();
         let all = if let [one] = products.as_slice() { one.shallow_clone() } else { Tensor::cat(&products, 0) };
         match &self.order {
             Some(order) => all.index_select(0, order),
@@ -113,13 +119,18 @@ impl Rows {
 }
 
 impl Part {
-    fn times(&self, weight: &Tensor) -> Tensor {
-        match self {
-            Self::Dense(matrix, Some(scale)) => times_dense(matrix, weight) * scale,
+    fn times(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let mut product = match self {
+            Self::Dense(matrix, None) if matrix.kind() == Kind::Float => return matrix.linear(weight, bias).dense(),
             Self::Dense(matrix, None) => times_dense(matrix, weight),
+            Self::Dense(matrix, Some(scale)) => times_dense(matrix, weight) * scale,
             Self::Sparse(matrix) => matrix.times(&weight.tr()),
             Self::Nothing(rows) => Tensor::zeros([*rows, weight.size()[0]], (weight.kind(), weight.device())),
+        };
+        if let Some(bias) = bias {
+            product += bias;
         }
+        product
     }
 
     fn rows(&self) -> i64 {
@@ -147,11 +158,11 @@ fn times_dense(matrix: &Factor, weight: &Tensor) -> Tensor {
 
 /// `gradient`ᵀ · `matrix` in the matrix's kind, as float32.
 fn pull_dense(matrix: &Factor, gradient: &Tensor) -> Tensor {
-    matrix.pull(&gradient.to_kind(matrix.kind())).to_kind(Kind::Float)
+    matrix.pull(&Factor::in_place(&gradient.to_kind(matrix.kind()))).to_kind(Kind::Float)
 }
 
 fn dense_parts(dense: &DenseFeatures) -> Vec<Part> {
-    let scale = Some(dense.scale.unsqueeze(1));
+    let scale = dense.scale.as_ref().map(|scale| scale.unsqueeze(1));
     let mut parts = vec![Part::Dense(Factor::in_place(&dense.present), scale)];
     if dense.imputed.size()[0] > 0 {
         parts.push(Part::Dense(Factor::in_place(&dense.imputed), None));
@@ -179,7 +190,9 @@ fn gathered(dense: &DenseFeatures, slots: &Tensor) -> Tensor {
     let at = among(0, present);
     let from = slots.index_select(0, &at);
     let mut rows = dense.present.index_select(0, &from);
-    rows *= dense.scale.index_select(0, &from).unsqueeze(1);
+    if let Some(scale) = &dense.scale {
+        rows *= scale.index_select(0, &from).unsqueeze(1);
+    }
     let _ = all.index_copy_(0, &at, &rows);
     let at = among(present, present + imputed);
     let rows = dense.imputed.index_select(0, &(slots.index_select(0, &at) - present));
@@ -196,18 +209,6 @@ fn gather_runs(offsets: &Tensor, ids: &Tensor) -> (Tensor, Tensor) {
     let total = new_offsets.int64_value(&[rows]);
     let shift = (starts - new_offsets.narrow(0, 0, rows)).repeat_interleave_self_tensor(&lengths, 0, total);
     (new_offsets, shift + Tensor::arange(total, (Kind::Int64, ids.device())))
-}
-
-/// What [`Experts::forward`] has multiplied, as leaves of libtorch's graph: products with constant rows need no more of it than
-/// their gradients.
-#[derive(Debug)]
-pub struct Products {
-    /// `[n, E·D]`.
-    outputs: Tensor,
-    /// `[n, E]`; with noise `[n, 2·E]`, the noise's scales behind.
-    gates: Tensor,
-    /// `[E, D]`.
-    offsets: Tensor,
 }
 
 /// The experts and gate of one modality.
@@ -249,48 +250,25 @@ impl Experts {
         }
     }
 
-    /// Mixed output `[n, D]` of `rows`, and what [`Self::backward`] needs; `noise` `[n, E]` perturbs the gates while training.
-    pub fn forward(&self, rows: &Rows, noise: Option<&Tensor>) -> (Tensor, Products) {
-        let (count, dim) = (self.config.count, self.dim);
-        let products = self.products(rows, noise.is_some());
-        let gates = self.gates(&products.gates, noise);
-        let outputs = products.outputs.view([-1, count, dim]);
-        let mixed = gates.unsqueeze(1).bmm(&outputs).squeeze_dim(1) - gates.mm(&products.offsets);
-        (rows.mask.as_ref().map_or_else(|| mixed.shallow_clone(), |mask| &mixed * mask), products)
-    }
-
-    fn products(&self, rows: &Rows, noisy: bool) -> Products {
+    /// What the experts and the gate make of `rows`, the gate's noise included if it is `noisy`: n rows of one modality.
+    pub fn products(&self, rows: &Rows, noisy: bool) -> Products {
         no_grad(|| {
             let gates = if noisy {
                 Tensor::cat(&[self.gate.tr(), self.gate_noise.tr()], 0)
             } else {
                 self.gate.tr().contiguous()
             };
-            let leaf = |tensor: Tensor| tensor.set_requires_grad(true);
-            Products {
-                gates: leaf(rows.times(&gates)),
-                outputs: leaf(rows.times(&self.weight)),
-                offsets: leaf(self.offsets(0, self.config.count)),
-            }
+            let [gates, outputs] = [&gates, &self.weight].map(|weight| rows.times(weight, None).unsqueeze(0));
+            Products { outputs, gates, offsets: self.offsets(0, self.config.count).unsqueeze(0) }
         })
     }
 
-    fn gates(&self, products: &Tensor, noise: Option<&Tensor>) -> Tensor {
-        let logits = match noise {
-            Some(noise) => {
-                let halves = products.split(self.config.count, 1);
-                &halves[0] + noise * (halves[1].softplus() + self.config.noise_floor)
-            }
-            None => products.shallow_clone(),
-        };
-        logits.softmax(1, Kind::Float)
-    }
-
-    /// Adds to the parameters' gradients, once that of [`Self::forward`]'s output has been run back to its products.
-    pub fn backward(&self, rows: &Rows, products: &Products) {
+    /// Adds to the parameters' gradients, given that of [`Self::products`].
+    pub fn backward(&self, rows: &Rows, of: &Products) {
         no_grad(|| {
-            self.accumulate(0, &rows.pull(&products.outputs.grad()), &products.offsets.grad());
-            let gates = rows.pull(&products.gates.grad()).split(self.config.count, 0);
+            let [outputs, gates, offsets] = [&of.outputs, &of.gates, &of.offsets].map(|of| of.squeeze_dim(0));
+            self.accumulate(0, &rows.pull(&outputs), &offsets);
+            let gates = rows.pull(&gates).split(self.config.count, 0);
             for (parameter, gradient) in [&self.gate, &self.gate_noise].into_iter().zip(gates) {
                 accumulate(parameter, 0, &gradient.tr());
             }
@@ -321,19 +299,18 @@ impl Experts {
     pub fn pair(&self, rows: &Rows, experts: (i64, i64)) -> Tensor {
         no_grad(|| {
             let [first, second] = [experts.0, experts.1].map(|expert| self.one(expert));
-            let offsets = Tensor::cat(&[self.offsets(experts.0, 1), self.offsets(experts.1, 1)], 1);
-            let mut outputs = rows.times(&Tensor::cat(&[first, second], 0));
-            outputs -= offsets;
-            outputs
+            let offsets = Tensor::cat(&[self.offsets(experts.0, 1), self.offsets(experts.1, 1)], 1).neg_();
+            rows.times(&Tensor::cat(&[first, second], 0), Some(&offsets.squeeze_dim(0)))
         })
     }
 
-    /// Adds to the parameters' gradients, given that of [`Self::pair`], `[n, 2·D]`.
-    pub fn backward_pair(&self, rows: &Rows, experts: (i64, i64), gradient: &Tensor) {
+    /// Adds `share` of it to the parameters' gradients, given the gradient of [`Self::pair`], `[n, 2·D]`, and the sum of its rows,
+    /// `[2·D]`.
+    pub fn backward_pair(&self, rows: &Rows, experts: (i64, i64), (gradient, sum): (&Tensor, &Tensor), share: f64) {
         no_grad(|| {
-            let pulled = rows.pull(gradient).split(self.dim, 0);
+            let pulled = (rows.pull(gradient) * share).split(self.dim, 0);
             // The offsets are subtracted from every row.
-            let offsets = gradient.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).neg_().view([2, -1]);
+            let offsets = (sum * -share).view([2, -1]);
             for (at, (expert, pulled)) in [experts.0, experts.1].into_iter().zip(pulled).enumerate() {
                 self.accumulate(expert, &pulled, &offsets.narrow(0, at as i64, 1));
             }

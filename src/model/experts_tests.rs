@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use super::*;
-use crate::golden::{Figures, against_cotangent};
+use crate::golden::Figures;
 use crate::model::features::slots;
+use crate::model::mixture::Mixture;
 use crate::model::published;
 
 const CONFIG: ExpertsConfig = ExpertsConfig { count: 5, initial_std: 0.02, noise_floor: 0.01 };
@@ -38,7 +39,8 @@ fn recorded(figures: &Figures) -> (Experts, Parameters, Rows) {
 fn golden_experts_and_gate() {
     let figures = Figures::read("moe_adaptor");
     let (experts, parameters, rows) = recorded(&figures);
-    let (output, products) = experts.forward(&rows, None);
+    let (output, mixture) = Mixture::of(experts.products(&rows, false), None, 0.0);
+    let output = output.squeeze_dim(0);
     figures.assert_value("output", &output);
     for expert in 1..experts.count() {
         let both = experts.pair(&rows, (0, expert));
@@ -46,8 +48,7 @@ fn golden_experts_and_gate() {
         let expected = Tensor::cat(&[recorded.select(1, 0), recorded.select(1, expert)], 1);
         assert!((both - expected).abs().max().double_value(&[]) <= 1e-5);
     }
-    against_cotangent(&output, &figures).backward();
-    experts.backward(&rows, &products);
+    experts.backward(&rows, &mixture.pull(&figures.get("cotangent").unsqueeze(0)));
     let weight = parameters.iter().find(|(name, _)| *name == "experts.image.weight").unwrap().1.grad();
     let shift = parameters.iter().find(|(name, _)| *name == "experts.image.shift").unwrap().1.grad();
     let dim = output.size()[1];
@@ -69,7 +70,10 @@ fn published_names_are_all_known() {
     let figures = Figures::read("trajectory/initial_parameters");
     let ours = published::rename(figures.all(), std::path::Path::new("initial_parameters")).unwrap();
     assert!(ours.contains_key("experts.attribute_text.weight"));
-    assert!(ours.contains_key("estimator.image.log_variance.1.bias"));
+    let dim = ours["experts.image.weight"].size()[0] / ours["experts.image.shift"].size()[0];
+    assert_eq!(ours["estimator.output.weight"].size(), [5, 2, dim, dim / 2]);
+    let last = figures.get("club.estimators.att_text.p_logvar.2.bias");
+    assert_eq!(ours["estimator.output.bias"].get(4).get(1), last);
 }
 
 /// Six entities; entities 1 and 4 lack a vector, 1 has an imputed one.
@@ -78,7 +82,7 @@ fn dense() -> DenseFeatures {
     DenseFeatures {
         width: 2,
         present: f(&[3.0, 4.0, 0.0, 2.0, 1.0, 0.0, 0.0, 5.0]).view([4, 2]),
-        scale: f(&[0.2, 0.5, 1.0, 0.2]),
+        scale: Some(f(&[0.2, 0.5, 1.0, 0.2])),
         imputed: f(&[0.6, 0.8]).view([1, 2]),
         slots: slots(&Tensor::from_slice(&[0_i64, 2, 3, 5]), &Tensor::from_slice(&[1_i64]), 6),
         mask: None,
@@ -93,7 +97,7 @@ fn selected_rows_are_the_normalised_rows_of_the_entities_asked_for() {
     // Two entities are gathered; four are computed with all the others.
     for ids in [vec![4_i64, 1], vec![5, 0], vec![5, 4, 1, 0], vec![0, 1, 2, 3, 4, 5]] {
         let ids = Tensor::from_slice(&ids);
-        let found = Rows::select(&features, &ids).times(&identity);
+        let found = Rows::select(&features, &ids).times(&identity, None);
         let expected = every.index_select(0, &ids);
         assert!((found - expected).abs().max().double_value(&[]) < 1e-6);
     }
@@ -108,25 +112,6 @@ fn moved_experts() -> (Experts, Parameters) {
     (experts, parameters)
 }
 
-/// Entity 4 is masked; what the experts subtract from the input would give it an embedding all the same.
-#[test]
-fn a_masked_entity_has_no_embedding_and_pulls_at_nothing() {
-    let mask = Tensor::from_slice(&[1.0_f32, 1.0, 1.0, 1.0, 0.0, 1.0]);
-    let features = Features::Dense(DenseFeatures { mask: Some(mask), ..dense() });
-    let (experts, parameters) = moved_experts();
-    for ids in [vec![4_i64, 1], vec![5, 4, 1, 0]] {
-        let place = ids.iter().position(|id| *id == 4).unwrap() as i64;
-        let rows = Rows::select(&features, &Tensor::from_slice(&ids));
-        let (embedded, products) = experts.forward(&rows, None);
-        assert_eq!(embedded.get(place), Tensor::zeros([3], (Kind::Float, Device::Cpu)), "{ids:?}");
-        assert_eq!(embedded.any_dim(1, false).sum(Kind::Int64).int64_value(&[]), ids.len() as i64 - 1);
-        embedded.get(place).sum(Kind::Float).backward();
-        experts.backward(&rows, &products);
-        let gradients = parameters.iter().map(|(_, parameter)| parameter.grad()).filter(Tensor::defined);
-        assert!(gradients.map(|gradient| gradient.abs().max().double_value(&[])).eq([0.0; 3]), "{ids:?}");
-    }
-}
-
 #[test]
 fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
     let bag = super::super::features::BagFeatures {
@@ -139,7 +124,7 @@ fn a_sparse_bag_is_multiplied_as_its_dense_form_and_passes_the_same_gradient() {
     let ids = Tensor::from_slice(&[2_i64, 0, 2, 1]);
     let start = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([4, 3]);
     let (sparse_weight, dense_weight) = (start.copy().set_requires_grad(true), start.copy().set_requires_grad(true));
-    let sparse = Rows::select(&Features::Bag(bag), &ids).times(&sparse_weight);
+    let sparse = Rows::select(&Features::Bag(bag), &ids).times(&sparse_weight, None);
     let expected = dense.index_select(0, &ids).mm(&dense_weight.tr());
     assert_eq!(sparse, expected);
     sparse.square().sum(Kind::Float).backward();
@@ -154,7 +139,7 @@ fn shared_rows() -> Rows {
 
 /// `shared_rows` multiplied out, as one dense part.
 fn same_rows_dense() -> Rows {
-    let x = shared_rows().times(&Tensor::eye(2, (Kind::Float, Device::Cpu)));
+    let x = shared_rows().times(&Tensor::eye(2, (Kind::Float, Device::Cpu)), None);
     Rows { parts: vec![Part::Dense(Factor::new(&x), None)], order: None, mask: None }
 }
 
@@ -175,9 +160,10 @@ fn the_pair_s_way_back_gives_what_autograd_gives() {
             let (experts, _) = moved_experts();
             let cotangent = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([4, 6]);
             if explicit {
-                experts.backward_pair(&rows, (3, 1), &cotangent);
+                let sum = cotangent.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float) * 2.0;
+                experts.backward_pair(&rows, (3, 1), (&(&cotangent * 2.0), &sum), 0.5);
             } else {
-                let product = rows.times(&Tensor::cat(&[experts.one(3), experts.one(1)], 0));
+                let product = rows.times(&Tensor::cat(&[experts.one(3), experts.one(1)], 0), None);
                 let output = product - Tensor::cat(&[experts.offsets(3, 1), experts.offsets(1, 1)], 1);
                 (output * cotangent).sum(Kind::Float).backward();
             }
@@ -196,7 +182,7 @@ fn bfloat16_vectors_give_nearly_the_same_products_and_gradients() {
     let [x, weight, gradient] = [[40, 64], [6, 64], [40, 6]].map(|shape| noise::normal(&mut stream, &shape, 1.0));
     let rows =
         |kind: Kind| Rows { parts: vec![Part::Dense(Factor::new(&x.to_kind(kind)), None)], order: None, mask: None };
-    let of = |kind: Kind| [rows(kind).times(&weight), rows(kind).pull(&gradient)];
+    let of = |kind: Kind| [rows(kind).times(&weight, None), rows(kind).pull(&gradient)];
     for (rounded, exact) in of(Kind::BFloat16).into_iter().zip(of(Kind::Float)) {
         assert_eq!(rounded.kind(), Kind::Float);
         let worst = (rounded - &exact).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);

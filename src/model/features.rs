@@ -14,16 +14,17 @@ pub struct Adjacency {
     pub targets: Tensor,
 }
 
-/// A vector modality. The model reads `present[i] · scale[i]`, so a mapped column is normalised without being copied.
+/// A vector modality. The model reads `present[i] · scale[i]`, so a mapped column is normalised without being copied; what is copied
+/// to a GPU is normalised on the way.
 #[derive(Debug)]
 pub struct DenseFeatures {
     /// Floats per vector, d.
     pub width: i64,
     /// `[P, d]`, float32 as in the store, or bfloat16; the experts multiply in the same kind.
     pub present: Tensor,
-    /// `[P]`, float32, 1/‖row‖.
-    pub scale: Tensor,
-    /// `[M, d]`, of the same kind, unit length; empty if entities without a vector are masked.
+    /// `[P]`, float32, 1/‖row‖; none if the rows are of unit length.
+    pub scale: Option<Tensor>,
+    /// `[M, d]`, of the same kind, unit length; empty if entities without a vector are masked, or these rows follow the present ones.
     pub imputed: Tensor,
     /// `[N]`, int64, of [`slots`]: each entity's row in `present` followed by `imputed`.
     pub slots: Tensor,

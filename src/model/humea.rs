@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::estimator::Estimator;
-use super::experts::{Experts, ExpertsConfig, Products, Rows};
+use super::estimator::Estimators;
+use super::experts::{Experts, ExpertsConfig, Rows};
 use super::features::{Features, ModelInputs};
 use super::fusion::{self, Fusion, FusionConfig};
 use super::graph_encoder::{GraphEncoder, GraphEncoderConfig, GraphState, Pattern};
+use super::mixture::{Mixture, Products};
 use super::parameters::Parameters;
 use super::precision::Precision;
 use super::propagation::{Propagation, PropagationConfig};
@@ -59,7 +60,8 @@ pub struct Humea {
     pub estimator_parameters: Parameters,
     graph: GraphEncoder,
     experts: PerModality<Option<Experts>>,
-    estimators: PerModality<Option<Estimator>>,
+    /// Of the modalities with experts, in their order; none if there are none.
+    estimators: Option<Estimators>,
     fusion: Fusion,
     /// `[M]` learnt log-variances of the contrastive and of the distillation losses.
     pub uncertainties: [Tensor; 2],
@@ -89,11 +91,9 @@ impl Humea {
             let stream = &mut stream(Some(m), 0);
             Some(Experts::new(config.experts, m, width, config.dim, &mut parameters, stream, device))
         });
-        let estimators = PerModality::from_fn(|m| {
-            inputs.features[m].as_ref()?;
-            let stream = &mut stream(Some(m), 1);
-            Some(Estimator::new(m, config.dim, config.precision, &mut estimator_parameters, stream, device))
-        });
+        let estimated = modalities.iter().filter(|m| inputs.features[**m].is_some()).map(|m| stream(Some(*m), 1));
+        let estimators = (estimated.clone().next().is_some())
+            .then(|| Estimators::new(config.dim, config.precision, &mut estimator_parameters, estimated, device));
         let fusion = Fusion::new(config.fusion, config.dim, &present, &mut parameters, &mut stream(None, 0), device);
         let zeros = Tensor::zeros([modalities.len() as i64], (Kind::Float, device));
         let uncertainties = ["uncertainty.contrastive", "uncertainty.distillation"]
@@ -158,16 +158,79 @@ impl Humea {
         self.graph.backward(gradient, state, &self.pattern);
     }
 
-    /// Embeddings `[n, D]` of a modality with experts, and what [`Self::backward`] needs; `None` if it is ablated or absent.
-    pub fn embed(&self, modality: Modality, rows: &Rows, noise: Option<&Tensor>) -> Option<(Tensor, Products)> {
-        let experts = self.experts[modality].as_ref().filter(|_| !self.is_ablated(modality))?;
-        Some(experts.forward(rows, noise))
+    /// The modalities that are embedded together, in order: each alone on a CPU, whose caches hold no more; a GPU is asked at once for
+    /// those with experts, unless ablated, that follow one another.
+    pub fn groups(&self) -> impl Iterator<Item = &[Modality]> {
+        let mixed = |modality: &Modality| self.experts[*modality].is_some() && !self.is_ablated(*modality);
+        let cuda = self.device().is_cuda();
+        self.modalities.chunk_by(move |one, other| cuda && mixed(one) && mixed(other))
     }
 
-    /// Adds to the gradients of a modality's experts, once that of its embeddings has been run back to their products.
-    pub fn backward(&self, modality: Modality, rows: &Rows, products: &Products) {
-        if let Some(experts) = &self.experts[modality] {
-            experts.backward(rows, products);
+    /// Embeddings `[G, n, D]` of the entities `ids` `[n]` in one of the groups, given the graph encoder's output and their `rows`, and
+    /// what [`Self::backward`] needs of experts; they are asked for the `noise` `[G, n, E]` of their gates.
+    pub fn embed(
+        &self,
+        group: &[Modality],
+        (graph, ids): (&Tensor, &Tensor),
+        rows: &PerModality<Option<Rows>>,
+        noise: impl FnOnce() -> Option<Tensor>,
+    ) -> (Tensor, Option<Mixture>) {
+        if group.iter().any(|modality| self.is_ablated(*modality)) {
+            return (self.zeros(ids.size()[0]).unsqueeze(0), None);
+        }
+        if group == [Modality::Graph] {
+            return (graph.index_select(0, ids).unsqueeze(0), None);
+        }
+        let (mixed, mixture) = self.mix(group, rows, noise());
+        (mixed, Some(mixture))
+    }
+
+    /// The same of modalities with experts, whether ablated or not.
+    pub fn mix(
+        &self,
+        modalities: &[Modality],
+        rows: &PerModality<Option<Rows>>,
+        noise: Option<Tensor>,
+    ) -> (Tensor, Mixture) {
+        let each = self.experts_of(modalities, rows).map(|(_, experts, rows)| experts.products(rows, noise.is_some()));
+        let products = Products::joined(&each.collect::<Vec<_>>());
+        let (mixed, mixture) = Mixture::of(products, noise, self.config.experts.noise_floor);
+        self.mask(&mixed, modalities, rows);
+        (mixed, mixture)
+    }
+
+    /// Adds to the gradients of these modalities' experts, given that of their embeddings, `[G, n, D]`, which is overwritten.
+    pub fn backward(
+        &self,
+        modalities: &[Modality],
+        rows: &PerModality<Option<Rows>>,
+        mixture: &Mixture,
+        gradient: &Tensor,
+    ) {
+        self.mask(gradient, modalities, rows);
+        let products = mixture.pull(gradient);
+        for (place, experts, rows) in self.experts_of(modalities, rows) {
+            experts.backward(rows, &products.of(place));
+        }
+    }
+
+    /// The experts of some modalities, with their rows and their place among these.
+    fn experts_of<'a>(
+        &'a self,
+        modalities: &'a [Modality],
+        rows: &'a PerModality<Option<Rows>>,
+    ) -> impl Iterator<Item = (i64, &'a Experts, &'a Rows)> {
+        let each = modalities.iter().zip(0..);
+        each.filter_map(|(modality, place)| Some((place, self.experts[*modality].as_ref()?, rows[*modality].as_ref()?)))
+    }
+
+    /// Makes zero what entities have in a modality they are masked out of, `[G, n, D]`.
+    fn mask(&self, of: &Tensor, modalities: &[Modality], rows: &PerModality<Option<Rows>>) {
+        for (place, _, rows) in self.experts_of(modalities, rows) {
+            if let Some(mask) = rows.mask() {
+                let mut of = of.select(0, place);
+                of *= mask;
+            }
         }
     }
 
@@ -176,9 +239,15 @@ impl Humea {
         Tensor::zeros([count, self.config.dim], (Kind::Float, self.device()))
     }
 
-    /// Experts and estimator of a modality, if it has them.
-    pub fn decoupled(&self, modality: Modality) -> Option<(&Experts, &Estimator)> {
-        Some((self.experts[modality].as_ref()?, self.estimators[modality].as_ref()?))
+    /// The experts of a modality, if it has any.
+    pub fn experts(&self, modality: Modality) -> Option<&Experts> {
+        self.experts[modality].as_ref()
+    }
+
+    /// The modalities with experts, in order, whether ablated or not, and their estimators; none if there are none.
+    pub fn decoupled(&self) -> Option<(Vec<Modality>, &Estimators)> {
+        let modalities = self.modalities.iter().copied().filter(|modality| self.experts[*modality].is_some());
+        Some((modalities.collect(), self.estimators.as_ref()?))
     }
 
     /// Fusion weights of the modalities that take part, `[M]`, in their order; none if each entity has its own.
@@ -256,23 +325,8 @@ impl Humea {
     /// Embeddings `[M, n, D]` of the entities `ids` `[n]`, given the graph encoder's output.
     fn noiseless(&self, graph: &Tensor, ids: &Tensor) -> Tensor {
         let rows = self.select(ids);
-        let x = self.modalities.iter().map(|modality| self.noiseless_of(*modality, &rows, graph, ids));
-        Tensor::stack(&x.collect::<Vec<_>>(), 0)
-    }
-
-    /// Embeddings `[n, D]` of a modality that takes part.
-    fn noiseless_of(
-        &self,
-        modality: Modality,
-        rows: &PerModality<Option<Rows>>,
-        graph: &Tensor,
-        ids: &Tensor,
-    ) -> Tensor {
-        match &rows[modality] {
-            Some(rows) => self.embed(modality, rows, None).map_or_else(|| self.zeros(ids.size()[0]), |(x, _)| x),
-            None if self.is_ablated(modality) => self.zeros(ids.size()[0]),
-            None => graph.index_select(0, ids),
-        }
+        let x = self.groups().map(|group| self.embed(group, (graph, ids), &rows, || None).0);
+        Tensor::cat(&x.collect::<Vec<_>>(), 0)
     }
 
     /// Whether each combination of the fusion is kept, `[C]`.
@@ -303,4 +357,8 @@ pub struct Joint {
 
 /// Entities whose joint embeddings are computed together; a GPU would spend the time of fewer waiting.
 const BLOCK: i64 = 1024;
-const GPU_BLOCK: i64 = 8192;
+const GPU_BLOCK: i64 = 1 << 15;
+
+#[cfg(test)]
+#[path = "humea_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ pub mod features;
 pub mod fusion;
 pub mod graph_encoder;
 mod humea;
+pub mod mixture;
 pub mod parameters;
 mod precision;
 pub mod propagation;

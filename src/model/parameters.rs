@@ -9,7 +9,10 @@ use tch::{Device, Tensor};
 #[derive(Debug, thiserror::Error)]
 pub enum ParametersError {
     /// The file lacks a parameter of the model.
-    #[error("{path} has no parameter {name:?}; it was written by a model with other modalities or options")]
+    #[error(
+        "{path} has no parameter {name:?}; it was written by a model with other modalities or options, or by another \
+         version of humea"
+    )]
     Missing {
         /// The file.
         path: PathBuf,

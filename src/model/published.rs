@@ -15,7 +15,7 @@ pub const EMBEDDING: &str = "encoder.entity_emb.weight";
 /// than any published state keeps it, and is refused, with both shapes, where it is assigned.
 ///
 /// # Errors
-/// If the experts of a modality differ in shape; `path` is named in the message.
+/// If the experts of a modality or the estimators differ in shape; `path` is named in the message.
 pub fn rename(published: &BTreeMap<String, Tensor>, path: &Path) -> Result<BTreeMap<String, Tensor>, ParametersError> {
     let mut ours = BTreeMap::new();
     let mut take = |from: &str, to: &str, change: &dyn Fn(&Tensor) -> Tensor| {
@@ -36,26 +36,28 @@ pub fn rename(published: &BTreeMap<String, Tensor>, path: &Path) -> Result<BTree
     take("encoder.joint.combo_proj.bias", "fusion.projection.bias", &same);
     take("contrastive_weights.log_vars", "uncertainty.contrastive", &in_our_order);
     take("distillation_weights.log_vars", "uncertainty.distillation", &in_our_order);
-    for (modality, [adaptor, estimator]) in PARTS {
+    for (modality, [adaptor, _]) in PARTS {
         for (part, name) in [("w_gate", "gate"), ("w_noise", "gate_noise")] {
             take(&format!("encoder.{adaptor}.{part}"), &format!("experts.{modality}.{name}"), &same);
-        }
-        for (part, name) in [("p_mu", "mean"), ("p_logvar", "log_variance")] {
-            for (from, to) in [(0, 0), (2, 1)] {
-                for kind in ["weight", "bias"] {
-                    let published = format!("club.estimators.{estimator}.{part}.{from}.{kind}");
-                    take(&published, &format!("estimator.{modality}.{name}.{to}.{kind}"), &same);
-                }
-            }
         }
     }
     for (modality, [adaptor, _]) in PARTS {
         for (part, name) in [("lin.weight", "weight"), ("bias", "shift")] {
-            if let Some(experts) = stacked(published, adaptor, part, path)? {
+            let names = (0..).map(|expert| format!("encoder.{adaptor}.experts.{expert}.{part}"));
+            if let Some(experts) = stacked(published, names, path)? {
                 // The rows of one expert's weight come after those of another.
                 let in_a_row = part == "lin.weight" && experts.dim() > 1;
                 let experts = if in_a_row { experts.flatten(0, 1) } else { experts };
                 ours.insert(format!("experts.{modality}.{name}"), experts);
+            }
+        }
+    }
+    for (layer, name) in [(0, "hidden"), (2, "output")] {
+        for part in ["weight", "bias"] {
+            let networks = PARTS.iter().flat_map(|(_, [_, of])| ["p_mu", "p_logvar"].map(|network| (of, network)));
+            let names = networks.map(|(of, network)| format!("club.estimators.{of}.{network}.{layer}.{part}"));
+            if let Some(networks) = stacked(published, names, path)?.filter(|of| of.size()[0] % 2 == 0) {
+                ours.insert(format!("estimator.{name}.{part}"), networks.unflatten(0, [-1, 2]));
             }
         }
     }
@@ -67,21 +69,19 @@ fn without(tensor: &Tensor, dim: usize) -> Tensor {
     if tensor.size().get(dim) == Some(&1) { tensor.squeeze_dim(dim as i64) } else { tensor.shallow_clone() }
 }
 
-/// A part of all experts of an adaptor, `[E, …]`; none if they lack it.
+/// Tensors of these names until one is not there, `[count, …]`; none if the first is not.
 fn stacked(
     published: &BTreeMap<String, Tensor>,
-    adaptor: &str,
-    part: &str,
+    names: impl Iterator<Item = String>,
     path: &Path,
 ) -> Result<Option<Tensor>, ParametersError> {
-    let names = (0..).map(|expert| format!("encoder.{adaptor}.experts.{expert}.{part}"));
-    let experts: Vec<_> = names.map_while(|name| Some((published.get(&name)?, name))).collect();
-    let Some((first, _)) = experts.first() else { return Ok(None) };
-    if let Some((odd, name)) = experts.iter().find(|(expert, _)| expert.size() != first.size()) {
+    let tensors: Vec<_> = names.map_while(|name| Some((published.get(&name)?, name))).collect();
+    let Some((first, _)) = tensors.first() else { return Ok(None) };
+    if let Some((odd, name)) = tensors.iter().find(|(tensor, _)| tensor.size() != first.size()) {
         let (path, name) = (path.to_owned(), name.clone());
         return Err(ParametersError::Shape { path, name, found: odd.size(), expected: first.size() });
     }
-    Ok(Some(Tensor::stack(&experts.iter().map(|(expert, _)| *expert).collect::<Vec<_>>(), 0)))
+    Ok(Some(Tensor::stack(&tensors.iter().map(|(tensor, _)| *tensor).collect::<Vec<_>>(), 0)))
 }
 
 /// Log-variances, one for each modality, from the order in which the published implementation lists its losses.
@@ -103,7 +103,7 @@ const LOSSES: [Modality; 6] = [
     Modality::Image,
 ];
 
-/// What the published implementation calls each modality's experts and estimator.
+/// What the published implementation calls each modality's experts and estimator; in our order.
 const PARTS: [(Modality, [&str; 2]); 5] = [
     (Modality::Image, ["img_fc", "img"]),
     (Modality::Relation, ["rel_fc", "rel"]),

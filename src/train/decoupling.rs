@@ -9,7 +9,7 @@ use super::outputs::Outputs;
 use super::step::{DecoupledEntities, StepConfig};
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
-use crate::model::estimator::{self, Estimator};
+use crate::model::estimator::Estimators;
 use crate::model::experts::Rows;
 use crate::noise::Randomness;
 
@@ -35,22 +35,15 @@ pub(super) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    fn modalities(&self) -> impl Iterator<Item = Modality> + '_ {
-        self.model.modalities().iter().copied().filter(|modality| self.model.decoupled(*modality).is_some())
-    }
-
-    fn estimators(&self, outputs: &Outputs) -> Vec<&Estimator> {
-        outputs.of.iter().filter_map(|(modality, _)| Some(self.model.decoupled(*modality)?.1)).collect()
-    }
-
     /// For each modality's rows another order, one after another: `[G·n]`.
-    fn permutations(&self, outputs: &Outputs, draws: &mut Draws) -> Tensor {
+    fn permutations(&self, outputs: &Outputs, draws: &mut Draws) -> Option<Tensor> {
         let rows = outputs.values.size()[1];
-        let each = outputs.of.iter().zip(0..).filter_map(|((modality, _), place)| {
-            let draw = Draw { modality: *modality, epoch: self.epoch, what: What::Permutation(rows) };
-            Some(draws.get(draw)? + place * rows)
+        let each = outputs.of.iter().zip(0..).map(|((modality, _), place)| Draw {
+            modality: *modality,
+            epoch: self.epoch,
+            what: What::Permutation([place * rows, rows]),
         });
-        Tensor::cat(&each.collect::<Vec<_>>(), 0)
+        draws.get(each.collect())
     }
 }
 
@@ -77,22 +70,31 @@ impl Decoupling {
     /// The mean of the modalities' bounds, its gradient added to that of the experts' parameters; none without a weight.
     pub(super) fn bound(&mut self, scene: Scene<'_>, draws: &mut Draws) -> Option<Tensor> {
         let kept = self.ahead.take().filter(|(of, _)| *of == scene.epoch).map(|(_, outputs)| outputs);
-        let share = self.share(&scene)?;
+        let (modalities, estimators) = self.decoupled(&scene)?;
+        let share = 1.0 / modalities.len() as f64;
         let mut sum = zero(scene.model);
-        for outputs in kept.unwrap_or_else(|| self.outputs(scene)) {
-            sum += self.bound_of(scene, draws, outputs, share);
+        for outputs in kept.unwrap_or_else(|| self.outputs(scene, &modalities)) {
+            sum += self.bound_of(scene, draws, (outputs, estimators), self.weight * share);
         }
         Some(sum * share)
     }
 
-    fn bound_of(&self, scene: Scene<'_>, draws: &mut Draws, outputs: Outputs, share: f64) -> Tensor {
-        let (estimators, permutation) = (scene.estimators(&outputs), scene.permutations(&outputs, draws));
-        let Outputs { of, values } = outputs;
-        let (bound, gradient) = estimator::upper_bound(&estimators, &values, &permutation, self.weight * share);
+    fn bound_of(
+        &self,
+        scene: Scene<'_>,
+        draws: &mut Draws,
+        (outputs, estimators): (Outputs, &Estimators),
+        share: f64,
+    ) -> Tensor {
+        let Some(permutation) = scene.permutations(&outputs, draws) else { return zero(scene.model) };
+        let Outputs { first, of, values } = outputs;
+        let (bound, gradient) = estimators.upper_bound(first, &values, &permutation);
         drop(values);
-        for ((modality, pair), gradient) in of.into_iter().zip(gradient.unbind(0)) {
-            if let Some(((experts, _), rows)) = scene.model.decoupled(modality).zip(self.rows(modality, scene)) {
-                experts.backward_pair(rows, pair, &gradient);
+        let (share, sums) =
+            (share / gradient.size()[1] as f64, gradient.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float));
+        for (((modality, pair), gradient), sum) in of.into_iter().zip(gradient.unbind(0)).zip(sums.unbind(0)) {
+            if let Some((experts, rows)) = scene.model.experts(modality).zip(self.rows(modality, scene)) {
+                experts.backward_pair(rows, pair, (&gradient, &sum), share);
             }
         }
         bound
@@ -103,22 +105,23 @@ impl Decoupling {
     /// The parameters are now those the next epoch begins with, and the pair is the one that it decouples: its outputs are kept
     /// for it.
     pub(super) fn learn(&mut self, scene: Scene<'_>) -> Option<Tensor> {
-        let share = self.share(&scene)?;
+        let (modalities, estimators) = self.decoupled(&scene)?;
+        let share = 1.0 / modalities.len() as f64;
         self.optimiser.zero_grad(&scene.model.estimator_parameters);
         let mut sum = zero(scene.model);
         let epoch = scene.epoch + 1;
-        let ahead = self.outputs(Scene { epoch, ..scene });
+        let ahead = self.outputs(Scene { epoch, ..scene }, &modalities);
         for outputs in &ahead {
-            sum += estimator::learn(&scene.estimators(outputs), &outputs.values, share) * share;
+            sum += estimators.learn(outputs.first, &outputs.values, share) * share;
         }
         self.ahead = Some((epoch, ahead));
         self.optimiser.step(&scene.model.estimator_parameters);
         Some(sum)
     }
 
-    /// One over the number of modalities with experts; none without a weight.
-    fn share(&self, scene: &Scene<'_>) -> Option<f64> {
-        (self.weight != 0.0).then(|| 1.0 / scene.modalities().count().max(1) as f64)
+    /// The modalities that are decoupled and their estimators; none without a weight.
+    fn decoupled<'a>(&self, scene: &Scene<'a>) -> Option<(Vec<Modality>, &'a Estimators)> {
+        scene.model.decoupled().filter(|_| self.weight != 0.0)
     }
 
     /// The rows it is taken over.
@@ -127,11 +130,11 @@ impl Decoupling {
     }
 
     /// Outputs of the pairs of experts that an epoch decouples.
-    fn outputs(&self, scene: Scene<'_>) -> Vec<Outputs> {
-        Outputs::grouped(scene.modalities().filter_map(|modality| {
-            let (experts, _) = scene.model.decoupled(modality)?;
-            let pair = self.randomness.expert_pair(modality, scene.epoch, experts.count());
-            Some((modality, pair, experts.pair(self.rows(modality, scene)?, pair)))
+    fn outputs(&self, scene: Scene<'_>, modalities: &[Modality]) -> Vec<Outputs> {
+        Outputs::grouped(modalities.iter().filter_map(|modality| {
+            let experts = scene.model.experts(*modality)?;
+            let pair = self.randomness.expert_pair(*modality, scene.epoch, experts.count());
+            Some((*modality, pair, experts.pair(self.rows(*modality, scene)?, pair)))
         }))
     }
 }

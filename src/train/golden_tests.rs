@@ -182,7 +182,7 @@ fn dense(matrix: &Tensor) -> Features {
     Features::Dense(DenseFeatures {
         width,
         present: matrix.shallow_clone(),
-        scale: norms.reciprocal(),
+        scale: Some(norms.reciprocal()),
         imputed: Tensor::zeros([0, width], (Kind::Float, Device::Cpu)),
         slots: Tensor::arange(rows, (Kind::Int64, Device::Cpu)),
         mask: None,

@@ -11,34 +11,30 @@ pub(super) type Pair = (i64, i64);
 /// next: nothing changes the parameters in between.
 #[derive(Debug)]
 pub(super) struct Outputs {
+    /// Place of the first modality among those with experts; the others follow it.
+    pub(super) first: i64,
     pub(super) of: Vec<(Modality, Pair)>,
     /// `[G, n, 2·D]`.
     pub(super) values: Tensor,
 }
 
 impl Outputs {
-    /// Those that are worked on together: on a CPU, whose caches hold one modality's, each alone; on a GPU all that have equally many
-    /// rows.
+    /// Of all modalities with experts, in order, those that are worked on together: on a CPU, whose caches hold one modality's, each
+    /// alone; on a GPU those that follow one another and have equally many rows.
     pub(super) fn grouped(all: impl Iterator<Item = (Modality, Pair, Tensor)>) -> Vec<Self> {
-        let mut groups: Vec<Vec<(Modality, Pair, Tensor)>> = Vec::new();
-        for one in all {
-            let fits = |group: &&mut Vec<(Modality, Pair, Tensor)>| {
-                one.2.device().is_cuda() && group.iter().all(|other| other.2.size() == one.2.size())
+        let all: Vec<_> = all.collect();
+        let fits = |one: &Tensor, other: &Tensor| one.device().is_cuda() && one.size() == other.size();
+        let mut first = 0;
+        let groups = all.chunk_by(|(_, _, one), (_, _, other)| fits(one, other)).map(|group| {
+            let of = group.iter().map(|(modality, pair, _)| (*modality, *pair)).collect();
+            // One alone is not copied.
+            let values = match group {
+                [(_, _, one)] => one.unsqueeze(0),
+                _ => Tensor::stack(&group.iter().map(|(_, _, values)| values).collect::<Vec<_>>(), 0),
             };
-            match groups.iter_mut().find(fits) {
-                Some(group) => group.push(one),
-                None => groups.push(vec![one]),
-            }
-        }
-        groups.into_iter().map(Self::stacked).collect()
-    }
-
-    /// One alone is not copied.
-    fn stacked(group: Vec<(Modality, Pair, Tensor)>) -> Self {
-        let values = match group.as_slice() {
-            [(_, _, one)] => one.unsqueeze(0),
-            _ => Tensor::stack(&group.iter().map(|(_, _, values)| values).collect::<Vec<_>>(), 0),
-        };
-        Self { of: group.into_iter().map(|(modality, pair, _)| (modality, pair)).collect(), values }
+            first += group.len() as i64;
+            Self { first: first - group.len() as i64, of, values }
+        });
+        groups.collect()
     }
 }

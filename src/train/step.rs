@@ -14,7 +14,7 @@ use super::blocks::{self, Blocks, Group, Sums};
 use super::decoupling::{Decoupling, Scene};
 use super::draws::{Draw, Draws, What};
 use crate::bounds;
-use crate::gradient::{accumulate, backward_all};
+use crate::gradient::{accumulate, backward};
 use crate::loss::distillation::Reduction;
 use crate::loss::joint::Weights;
 use crate::loss::odds;
@@ -22,7 +22,8 @@ use crate::loss::similarity::{denormalised, lengths};
 use crate::loss::uncertainty::weigh;
 use crate::modality::{Modality, PerModality};
 use crate::model::Humea;
-use crate::model::experts::{Products, Rows};
+use crate::model::experts::{Experts, Rows};
+use crate::model::mixture::Mixture;
 use crate::noise::Randomness;
 use crate::transfer::{self, Arriving};
 
@@ -131,8 +132,11 @@ pub struct Trainer {
     gathered: Option<Gathered>,
 }
 
-/// Embeddings of the training list's entities in one modality, `[n, D]`, and what its experts need to run backwards, if it has any.
-type Embedded = (Tensor, Option<Products>);
+/// Modalities that are embedded together, G of them, and what their experts need to run backwards, if they have any.
+struct Embedded<'a> {
+    modalities: &'a [Modality],
+    mixture: Option<Mixture>,
+}
 
 impl Trainer {
     /// A trainer that has not stepped yet.
@@ -164,16 +168,16 @@ impl Trainer {
         let scene = Scene { model: &self.model, epoch, rows: &gathered.rows };
         let bound = self.decoupling.bound(scene, self.draws.get_mut());
         let (graph, graph_state) = self.model.graph_forward();
-        let graph = graph.set_requires_grad(true);
-        let embedded = self.embedded(epoch, &graph, &gathered);
+        let embedded = no_grad(|| self.embedded(epoch, &graph, &gathered));
+        let (x, embedded): (Vec<Tensor>, Vec<_>) = embedded.into_iter().unzip();
         // Nothing else is drawn in this epoch.
-        self.draws.get_mut().look_ahead();
-        let unit = no_grad(|| Unit::of(&embedded));
+        self.draws.borrow_mut().look_ahead();
+        let unit = no_grad(|| Unit::of(x));
         let weights = self.fusion_weights(squared, &gathered, &unit);
         let (sums, total) = no_grad(|| self.blocks(links, &gathered, &unit.z, &weights));
-        self.backward(embedded, &unit, &sums, &weights, &gathered);
-        if graph.grad().defined() {
-            self.model.graph_backward(&graph.grad(), &graph_state);
+        backward(weights.learnt(), &sums.weights);
+        if let Some(of_graph) = no_grad(|| self.backward(embedded, &unit, &sums.z, &gathered)) {
+            self.model.graph_backward(&of_graph, &graph_state);
         }
         self.optimiser.step(&self.model.parameters);
         self.model.look_ahead();
@@ -208,50 +212,51 @@ impl Trainer {
         }
     }
 
-    /// Embeddings of the training list's entities, `[n, D]` for each modality that takes part.
-    fn embedded(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Vec<Embedded> {
-        self.model.modalities().iter().map(|modality| self.embed(*modality, epoch, graph, gathered)).collect()
+    /// Embeddings of the training list's entities, `[G, n, D]` for each group of modalities, in order.
+    fn embedded(&self, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Vec<(Tensor, Embedded<'_>)> {
+        let groups = self.model.groups().map(|modalities| {
+            let noise = || self.noise(modalities, epoch, gathered);
+            let (x, mixture) = self.model.embed(modalities, (graph, &gathered.ids), &gathered.rows, noise);
+            (x, Embedded { modalities, mixture })
+        });
+        groups.collect()
     }
 
-    fn embed(&self, modality: Modality, epoch: u64, graph: &Tensor, gathered: &Gathered) -> Embedded {
-        let count = gathered.entities.len() as i64;
-        let zeros = || (self.model.zeros(count), None);
-        if self.model.is_ablated(modality) {
-            return zeros();
-        }
-        let Some(rows) = &gathered.rows[modality] else { return (graph.index_select(0, &gathered.ids), None) };
-        let experts = self.model.decoupled(modality).map_or(0, |(experts, _)| experts.count());
-        let noise = self.draws.borrow_mut().get(Draw { modality, epoch, what: What::Gating([count, experts]) });
-        self.model.embed(modality, rows, noise.as_ref()).map_or_else(zeros, |(x, products)| (x, Some(products)))
+    /// The noise of the gates of some modalities' experts.
+    fn noise(&self, modalities: &[Modality], epoch: u64, gathered: &Gathered) -> Option<Tensor> {
+        let draws = modalities.iter().map(|modality| {
+            let experts = self.model.experts(*modality).map_or(0, Experts::count);
+            Draw { modality: *modality, epoch, what: What::Gating([gathered.entities.len() as i64, experts]) }
+        });
+        self.draws.borrow_mut().get(draws.collect())
     }
 
-    /// Runs the layers behind the embeddings and behind the fusion's weights backwards, given the gradients that the blocks have left.
+    /// Runs the layers behind the embeddings backwards, given the gradient `[M, n, D]` that the blocks have left; that of the graph
+    /// encoder's output, `[N, D]`, unless it is ablated.
     ///
-    /// On a CPU one modality after another: what the layers of one have kept is gone before the next one's work. Images, usually the
-    /// widest, come last but one this way. A GPU is asked for all at once.
+    /// What the layers of one group have kept is gone before the next one's work. Images, usually the widest, come last but one this
+    /// way.
     fn backward(
         &self,
         embedded: Vec<Embedded>,
         Unit { z, lengths }: &Unit,
-        sums: &Sums,
-        weights: &Weights,
+        of_z: &Tensor,
         gathered: &Gathered,
-    ) {
-        let together = if z.device().is_cuda() { embedded.len() } else { 1 };
-        let mut all: Vec<_> = self.model.modalities().iter().copied().zip(0..).zip(embedded).collect();
-        while !all.is_empty() {
-            let group = all.split_off(all.len() - together.min(all.len()));
-            let (first, count) = (group[0].0.1, group.len() as i64);
-            let [z, of_z, lengths] = [z, &sums.z, lengths].map(|of| of.narrow(0, first, count));
-            let of_x = no_grad(|| denormalised(&of_z, &z, &lengths)).unbind(0);
-            let last = all.is_empty().then_some((weights.learnt(), &sums.weights));
-            backward_all(group.iter().map(|(_, (x, _))| x).zip(&of_x).chain(last));
-            for ((modality, _), (_, products)) in group {
-                if let Some((rows, products)) = gathered.rows[modality].as_ref().zip(products) {
-                    self.model.backward(modality, rows, &products);
-                }
+    ) -> Option<Tensor> {
+        let (mut end, mut of_graph) = (z.size()[0], None);
+        for Embedded { modalities, mixture } in embedded.into_iter().rev() {
+            let count = modalities.len() as i64;
+            end -= count;
+            let [z, of_z, lengths] = [z, of_z, lengths].map(|of| of.narrow(0, end, count));
+            let of_x = denormalised(&of_z, &z, &lengths);
+            if let Some(mixture) = mixture {
+                self.model.backward(modalities, &gathered.rows, &mixture, &of_x);
+            } else if !self.model.is_ablated(modalities[0]) {
+                let zeros = self.model.zeros(self.model.inputs().entities);
+                of_graph = Some(zeros.index_add(0, &gathered.ids, &of_x.squeeze_dim(0)));
             }
         }
+        of_graph
     }
 
     /// How much each modality of the training list's entities counts, given the squares of the fusion's weights, `[M]`, if they share
@@ -342,8 +347,10 @@ struct Unit {
 }
 
 impl Unit {
-    fn of(embedded: &[Embedded]) -> Self {
-        let mut z = Tensor::stack(&embedded.iter().map(|(x, _)| x).collect::<Vec<_>>(), 0);
+    /// Of embeddings `[G, n, D]`, joined.
+    fn of(embedded: Vec<Tensor>) -> Self {
+        let mut z = Tensor::cat(&embedded, 0);
+        drop(embedded);
         let lengths = lengths(&z);
         z /= &lengths;
         Self { z, lengths }
