@@ -5,11 +5,11 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::evidence::Between;
+use crate::product::Factor;
 use crate::transfer;
 
-/// Left rows compared at once: few enough that ten thousand right ones make a matrix below the 32 MB at which the
-/// allocator returns memory to the system each time.
-const BLOCK: i64 = 512;
+/// Left rows compared at once: with ten thousand right ones their scores and what is counted in them take ten megabytes each.
+const BLOCK: i64 = 256;
 
 /// The same of a GPU, which has to be asked for every step.
 const GPU_BLOCK: i64 = 4096;
@@ -33,7 +33,7 @@ fn height(right: i64, device: Device) -> i64 {
 pub(crate) struct Scores {
     /// `[n, d]`.
     left: Tensor,
-    /// `[d, m]`.
+    /// `[m, d]`.
     right: Tensor,
     /// `[n, m]` cosines, if they are few enough.
     kept: Option<Tensor>,
@@ -52,12 +52,13 @@ impl Scores {
     pub(crate) fn new(left: &Tensor, right: &Tensor, k: Option<usize>) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (n, m, options) = (left.size()[0], right.size()[0], (left.kind(), left.device()));
-        let kept = if n * m * 4 <= KEPT { Some(Tensor::f_empty([n, m], options)?) } else { None };
         let own = Tensor::empty([n.min(m)], options);
-        let mut scores = Self { left: left.detach(), right: right.detach().tr(), kept, own, hubness: None };
+        let kept = if n * m * 4 <= KEPT { Some(Tensor::f_empty([n, m], options)?) } else { None };
+        let mut scores = Self { left: left.detach(), right: right.detach(), kept, own, hubness: None };
         let mut hubs = k.map(|k| Hubs { k: k as i64, rows: Vec::new(), columns: None });
         for (start, height) in scores.blocks() {
-            let cosines = scores.first_cosines((start, height))?;
+            let cosines = scores.place((start, height))?;
+            scores.cosines_into((start, height), &cosines)?;
             let own = cosines.diagonal(start, 0, 1);
             scores.own.narrow(0, start.min(m), own.size()[0]).copy_(&own);
             if let Some(hubs) = &mut hubs {
@@ -68,13 +69,17 @@ impl Scores {
         Ok(scores)
     }
 
-    /// The cosines `[height, m]` of a block with all right rows, left in their place if they are kept.
-    fn first_cosines(&self, (start, height): (i64, i64)) -> Result<Tensor, TchError> {
-        let block = self.left.narrow(0, start, height);
+    /// Where the cosines `[height, m]` of a block are kept, or room for them.
+    fn place(&self, (start, height): (i64, i64)) -> Result<Tensor, TchError> {
         match &self.kept {
-            Some(kept) => block.f_mm_out(&kept.narrow(0, start, height), &self.right),
-            None => block.f_mm(&self.right),
+            Some(kept) => kept.f_narrow(0, start, height),
+            None => Tensor::f_empty([height, self.right_rows()], (self.left.kind(), self.left.device())),
         }
+    }
+
+    /// Leaves the cosines of a block with all right rows in their `place`.
+    fn cosines_into(&self, (start, height): (i64, i64), place: &Tensor) -> Result<(), TchError> {
+        Factor::new(&self.left.narrow(0, start, height)).f_with_each_into(&self.right, place)
     }
 
     /// Of some left and right rows alone, corrected as among all.
@@ -89,13 +94,13 @@ impl Scores {
             None => None,
         };
         let own = Tensor::empty([0], (self.left.kind(), device));
-        let (left, right) = (self.left.f_index_select(0, &left)?, self.right.f_index_select(1, &right)?);
+        let (left, right) = (self.left.f_index_select(0, &left)?, self.right.f_index_select(0, &right)?);
         Ok(Self { left, right, kept: None, own, hubness })
     }
 
     /// How many right rows there are.
     pub(crate) fn right_rows(&self) -> i64 {
-        self.right.size()[1]
+        self.right.size()[0]
     }
 
     /// The left rows `[n, d]`.
@@ -115,10 +120,10 @@ impl Scores {
     /// # Errors
     /// If libtorch refuses.
     pub(crate) fn block(&self, (start, height): (i64, i64), evidence: Option<&Between>) -> Result<Tensor, TchError> {
-        let cosines = match &self.kept {
-            Some(kept) => kept.narrow(0, start, height),
-            None => self.left.narrow(0, start, height).f_mm(&self.right)?,
-        };
+        let cosines = self.place((start, height))?;
+        if self.kept.is_none() {
+            self.cosines_into((start, height), &cosines)?;
+        }
         let scores = match &self.hubness {
             Some([rows, columns]) => {
                 let mut scores = cosines * 2.0;
