@@ -19,8 +19,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let links = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10_277);
     let wanted = if std::env::args().any(|argument| argument == "cuda") { Wanted::Cuda } else { Wanted::Cpu };
     let device = device::choose(wanted)?;
-    // As `humea` does.
-    device::keep_freed_memory();
     let noise = || Tensor::randn([links, WIDTH], (Kind::Float, device));
     let left = normalise(&noise());
     let right = normalise(&(&left + noise() * 0.1));

@@ -8,8 +8,8 @@ use crate::evidence::Between;
 use crate::product::Factor;
 use crate::transfer;
 
-/// Left rows compared at once: with ten thousand right ones their scores and what is counted in them take ten megabytes each.
-const BLOCK: i64 = 256;
+/// Left rows compared at once: with ten thousand right ones their scores and what is counted in them take twenty megabytes.
+const BLOCK: i64 = 512;
 
 /// The same of a GPU, which has to be asked for every step.
 const GPU_BLOCK: i64 = 4096;
@@ -55,14 +55,14 @@ impl Scores {
         let own = Tensor::empty([n.min(m)], options);
         let kept = if n * m * 4 <= KEPT { Some(Tensor::f_empty([n, m], options)?) } else { None };
         let mut scores = Self { left: left.detach(), right: right.detach(), kept, own, hubness: None };
-        let mut hubs = k.map(|k| Hubs { k: k as i64, rows: Vec::new(), columns: None });
+        let mut hubs = k.map(|k| Hubs { k: k as i64, rows: Tensor::empty([n], options), columns: None });
         for (start, height) in scores.blocks() {
             let cosines = scores.place((start, height))?;
             scores.cosines_into((start, height), &cosines)?;
             let own = cosines.diagonal(start, 0, 1);
             scores.own.narrow(0, start.min(m), own.size()[0]).copy_(&own);
             if let Some(hubs) = &mut hubs {
-                hubs.see(&cosines)?;
+                hubs.see(start, &cosines)?;
             }
         }
         scores.hubness = hubs.filter(|_| n > 0).map(Hubs::means).transpose()?;
@@ -159,18 +159,19 @@ impl Scores {
 /// The cosines of each left and of each right row with its nearest, block by block.
 struct Hubs {
     k: i64,
-    /// `[height]` each, r of a block's rows.
-    rows: Vec<Tensor>,
+    /// `[n]`, r of the rows seen so far. What stays lies in one place: small pieces among a block's large ones would keep glibc from
+    /// using the same memory for the next block.
+    rows: Tensor,
     /// `[k, m]`, the largest cosines of each right row so far.
     columns: Option<Tensor>,
 }
 
 impl Hubs {
-    /// Takes up a block's cosines `[height, m]`.
-    fn see(&mut self, cosines: &Tensor) -> Result<(), TchError> {
+    /// Takes up the cosines `[height, m]` of a block that begins at row `start`.
+    fn see(&mut self, start: i64, cosines: &Tensor) -> Result<(), TchError> {
         let (height, m) = cosines.size2()?;
         let (top, _) = cosines.f_topk(self.k.min(m), 1, true, false)?;
-        self.rows.push(top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
+        self.rows.narrow(0, start, height).copy_(&top.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?);
         let (top, _) = cosines.f_topk(self.k.min(height), 0, true, false)?;
         let both = match self.columns.take() {
             None => top,
@@ -183,7 +184,7 @@ impl Hubs {
     /// r `[n]` and c `[m]`, at least one block having been seen.
     fn means(self) -> Result<[Tensor; 2], TchError> {
         let columns = self.columns.unwrap_or_default();
-        Ok([Tensor::f_cat(&self.rows, 0)?, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
+        Ok([self.rows, columns.f_mean_dim([0_i64].as_slice(), false, Kind::Float)?])
     }
 }
 

@@ -73,21 +73,21 @@ impl Ranking {
         }
         let _no_grad = tch::no_grad_guard();
         let gold = self.scores.of_links(evidence)?;
-        let mut rows = Vec::new();
-        let mut columns = Tensor::zeros([links], (Kind::Double, device));
+        let [rows, mut columns] = [(); 2].map(|()| Tensor::zeros([links], (Kind::Double, device)));
         for (mut start, height) in self.scores.blocks() {
             let together = if device.is_cuda() { height } else { ROWS };
             for scores in self.scores.block((start, height), evidence)?.split(together, 0) {
                 let end = start + scores.size()[0];
                 let again = self.again[0].iter().filter(|place| (start..end).contains(*place));
                 let again: Vec<i64> = again.map(|place| place - start).collect();
-                rows.push(self.counted(&scores, &gold.slice(0, start, end, 1).unsqueeze(1), 1, &self.again[1])?);
+                let own = gold.slice(0, start, end, 1).unsqueeze(1);
+                rows.slice(0, start, end, 1).copy_(&self.counted(&scores, &own, 1, &self.again[1])?);
                 columns += self.counted(&scores, &gold, 0, &again)?;
                 start = end;
             }
         }
         let ranks = |counted: &Tensor| Vec::try_from(self.ranked(counted));
-        Ok(Ranks { left_to_right: ranks(&Tensor::f_cat(&rows, 0)?)?, right_to_left: ranks(&columns)? })
+        Ok(Ranks { left_to_right: ranks(&rows)?, right_to_left: ranks(&columns)? })
     }
 
     /// Along `dim`, how many `scores` beat `gold`, equal ones among them as the ties demand, without those at the places
