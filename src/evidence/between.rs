@@ -35,18 +35,24 @@ impl<'a> Between<'a> {
     /// # Errors
     /// If libtorch refuses.
     pub fn add_to(&self, scores: &Tensor, start: i64) -> Result<(), TchError> {
+        self.add_in_pieces(scores, start, TOGETHER)
+    }
+
+    /// The same, `together` entries or a row's at a time.
+    pub(super) fn add_in_pieces(&self, scores: &Tensor, start: i64, together: usize) -> Result<(), TchError> {
         let (rows, columns) = scores.size2()?;
-        let (mut places, mut nats) = (Vec::new(), Vec::new());
-        let mut row = Row::of(self.right.len());
+        let (mut found, mut row) = (Found::default(), Row::of(self.right.len()));
         for at in 0..rows {
             self.add_row((start + at) as usize, &mut row);
             for (place, worth) in row.drain() {
-                places.push(at * columns + i64::from(place));
-                nats.push(worth * self.evidence.weight);
+                found.places.push(at * columns + i64::from(place));
+                found.nats.push(worth * self.evidence.weight);
+            }
+            if found.places.len() >= together {
+                found.move_to(scores)?;
             }
         }
-        let (places, nats) = (transfer::slice(&places, scores.device()), transfer::slice(&nats, scores.device()));
-        scores.f_view([-1])?.f_index_add_(0, &places, &nats).map(|_| ())
+        found.move_to(scores)
     }
 
     /// `[n]`, the evidence of each link; row i of one list belongs to row i of the other.
@@ -102,6 +108,27 @@ impl<'a> Between<'a> {
                 }
             }
         }
+    }
+}
+
+/// Entries of evidence that are added to the scores at a time: a block of a hundred thousand columns may have a hundred million.
+const TOGETHER: usize = 1 << 22;
+
+/// Evidence on its way to the scores: places in these, row after row, and what is added there.
+#[derive(Default)]
+struct Found {
+    places: Vec<i64>,
+    nats: Vec<f32>,
+}
+
+impl Found {
+    fn move_to(&mut self, scores: &Tensor) -> Result<(), TchError> {
+        let places = transfer::slice(&self.places, scores.device());
+        let nats = transfer::slice(&self.nats, scores.device());
+        let _ = scores.f_view([-1])?.f_index_add_(0, &places, &nats)?;
+        self.places.clear();
+        self.nats.clear();
+        Ok(())
     }
 }
 

@@ -50,6 +50,16 @@ fn magnitude(entity: u32) -> f64 {
 }
 
 #[test]
+fn evidence_is_the_same_whatever_is_added_at_a_time() {
+    let pair = pair(&[("date_of_birth", &birthday)], &[("birthDate", &birthday)]);
+    let evidence = Evidence::learn(&pair, &seeds(), 1.0).unwrap();
+    let scores = Tensor::zeros([i64::from(ENTITIES); 2], (Kind::Float, Device::Cpu));
+    evidence.between(&ids(0), &ids(ENTITIES)).add_in_pieces(&scores, 0, 3).unwrap();
+    assert!(scores.gt(0.0).sum(Kind::Int64).int64_value(&[]) > 3);
+    assert_eq!(scores, matrix(&evidence));
+}
+
+#[test]
 fn an_agreement_is_worth_the_logarithm_of_how_much_rarer_it_is_by_chance() {
     let pair = pair(&[("date_of_birth", &birthday)], &[("birthDate", &birthday)]);
     let evidence = Evidence::learn(&pair, &seeds(), 1.0).unwrap();
