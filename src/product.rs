@@ -2,8 +2,7 @@
 //!
 //! libtorch gives a CPU's float32 products to MKL, which keeps to its AVX2 kernels on processors that are not Intel's. oneDNN
 //! is part of libtorch too, takes AVX-512 where there is any, and is a tenth to a half faster (`docs/benchmarks.md`), but reads
-//! tensors of its own layout only. So rows are laid out for it once, and stay so through all they are multiplied with. What is mapped
-//! stays with MKL, which is as fast at six hundred columns.
+//! tensors of its own layout only. So rows are laid out for it once, and stay so through all they are multiplied with.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -108,13 +107,13 @@ impl Factor {
     /// `gradient`ᵀ · `x`, `[m, k]`: the gradient of the weight in [`Self::linear`], given that of the product, `[n, m]`; of G weights
     /// `[G, m, k]`.
     pub fn pull(&self, gradient: &Self) -> Tensor {
-        if self.0.dim() == 3 && self.0.device().is_cuda() {
+        if self.0.dim() == 3 {
             // A GPU divides the long sums of one product among its processors, but not those of several.
             let each = gradient.0.unbind(0).into_iter().zip(self.0.unbind(0));
             return Tensor::stack(&each.map(|(gradient, x)| gradient.tr().mm(&x)).collect::<Vec<_>>(), 0);
         }
         if !self.0.is_mkldnn() {
-            return gradient.dense().transpose(-2, -1).matmul(&self.0);
+            return gradient.dense().tr().mm(&self.0);
         }
         let Self(gradient) = if gradient.0.is_mkldnn() { gradient } else { &Self::new(&gradient.0) };
         // Only the shape of the weight is read.

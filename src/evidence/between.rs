@@ -111,7 +111,7 @@ impl<'a> Between<'a> {
     }
 }
 
-/// Entries of evidence that are added to the scores at a time: a block of a hundred thousand columns may have a hundred million.
+/// Entries of evidence that are added to the scores at a time: a block of a hundred thousand columns may have tens of millions.
 const TOGETHER: usize = 1 << 22;
 
 /// Evidence on its way to the scores: places in these, row after row, and what is added there.

@@ -44,20 +44,26 @@ pub(super) fn dense(
     let slots = features::slots(&ids(&rows, device), &transfer::slice(drawn, device), entities as i64);
     let (width, scale) = (width as i64, lengths.clamp_min(1e-12).reciprocal());
     Ok(if device.is_cuda() {
-        let present = normalised(&present, &scale.unsqueeze(1), &imputed, device);
-        DenseFeatures { width, imputed: present.narrow(0, 0, 0), present, scale: None, slots, mask }
+        let (present, scale) = joined(&present, &scale, &imputed, device);
+        DenseFeatures { width, imputed: present.narrow(0, 0, 0), present, scale, slots, mask }
     } else {
         DenseFeatures { width, imputed, present: present.to_kind(kind), scale: Some(scale), slots, mask }
     })
 }
 
-/// Present rows of unit length and imputed ones behind them, in the kind of these, copied to a GPU.
-fn normalised(present: &Tensor, scale: &Tensor, imputed: &Tensor, device: Device) -> Tensor {
+/// Present rows and imputed ones behind them, in the kind of these, copied to a GPU: of unit length in float32. In another kind they
+/// are rounded as they are, as a CPU's are, and scaled behind the products.
+fn joined(present: &Tensor, scale: &Tensor, imputed: &Tensor, device: Device) -> (Tensor, Option<Tensor>) {
     let [first, rest] = [present, imputed].map(|rows| rows.size()[0]);
     let all = Tensor::empty([first + rest, imputed.size()[1]], (imputed.kind(), device));
-    transfer::rows(present, scale, &all.narrow(0, 0, first));
-    transfer::rows(imputed, &Tensor::ones([rest, 1], (Kind::Float, Device::Cpu)), &all.narrow(0, first, rest));
-    all
+    let scales = Tensor::cat(&[scale, &Tensor::ones([rest], (Kind::Float, Device::Cpu))], 0);
+    let rounded = imputed.kind() != Kind::Float;
+    let now = if rounded { scales.ones_like() } else { scales.shallow_clone() }.unsqueeze(1);
+    for (rows, start) in [(present, 0), (imputed, first)] {
+        let count = rows.size()[0];
+        transfer::rows(rows, &now.narrow(0, start, count), &all.narrow(0, start, count));
+    }
+    (all, rounded.then(|| transfer::send(&scales, device)))
 }
 
 fn absent(rows: &[u32], entities: usize) -> Vec<i64> {

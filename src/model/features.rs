@@ -14,8 +14,8 @@ pub struct Adjacency {
     pub targets: Tensor,
 }
 
-/// A vector modality. The model reads `present[i] · scale[i]`, so a mapped column is normalised without being copied; what is copied
-/// to a GPU is normalised on the way.
+/// A vector modality. The model reads `present[i] · scale[i]`, so a mapped column is normalised without being copied; float32 that is
+/// copied to a GPU is normalised on the way.
 #[derive(Debug)]
 pub struct DenseFeatures {
     /// Floats per vector, d.

@@ -76,6 +76,7 @@ impl Mixture {
             Some(noise) => {
                 let experts = offsets.size()[1];
                 let scale = gates.narrow(-1, experts, experts);
+                // β and threshold are those that libtorch's softplus takes by itself.
                 let of_scale = scale.softplus_backward(&(&of_logits * noise), 1.0, 20.0);
                 Tensor::cat(&[of_logits, of_scale], -1)
             }
