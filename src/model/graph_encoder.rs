@@ -34,13 +34,9 @@ pub struct GraphEncoderConfig {
 /// in the cache when the next one reads it: the gathers are what an epoch of a large graph waits for.
 #[derive(Debug)]
 pub struct Pattern {
-    /// N and H.
-    entities: i64,
     heads: i64,
-    /// `[N·H + 1]`.
-    offsets: Tensor,
-    /// `[E·H]`, the neighbour at the end of each edge.
-    targets: Tensor,
+    /// All rows, `[N·H, N]`.
+    rows: Rows,
     /// `[E·H]`, the row each edge is in.
     sources: Tensor,
     /// `[E·H]`, the neighbour's row for the same head.
@@ -49,9 +45,42 @@ pub struct Pattern {
     reverse: Tensor,
     /// `[N, 1]` ones, to sum over rows.
     ones: Tensor,
+    /// Every row once, in order.
+    parts: Vec<Part>,
+}
+
+/// A sparse matrix with N columns that lacks its values.
+#[derive(Debug)]
+struct Rows {
+    width: i64,
+    /// `[R + 1]`.
+    offsets: Tensor,
+    /// `[E·H]` of as many edges as there are, the neighbour at the end of each.
+    targets: Tensor,
+}
+
+impl Rows {
+    fn matrix(&self, values: &Tensor) -> Tensor {
+        sparse::matrix(&self.offsets, &self.targets, values, self.width)
+    }
+}
+
+/// The rows of entities that follow one another. What a layer works out of an entity's neighbours is H times as large as its
+/// output: part by part it never leaves the processor's caches, and neighbours that are read twice come from there.
+#[derive(Debug)]
+struct Part {
+    /// The first entity and their number, n.
+    entities: [i64; 2],
+    /// The first edge's place among those of all heads, and their number, e.
+    edges: [i64; 2],
+    /// `[n·H, N]`.
+    rows: Rows,
     /// On a GPU, which gives each row to a few of its processors: the ones with the longest row would work on long after the others.
     pieces: Option<Pieces>,
 }
+
+/// Entities of a part on a CPU; half and twice as many took as long (`docs/benchmarks.md`). A GPU is given all at once.
+const TOGETHER: i64 = 1 << 10;
 
 /// The pattern's rows cut into pieces of a few edges, as rows of their own.
 #[derive(Debug)]
@@ -95,45 +124,75 @@ impl Pattern {
         // Edges are sorted by (row, neighbour): sorted by (neighbour's row, entity) they list the reverse edges.
         let reverse = (&ends * entities + entity).argsort(0, false);
         let ones = Tensor::ones([entities, 1], (Kind::Float, options.1));
-        let pieces = options.1.is_cuda().then(|| Pieces::new(&offsets, PIECE));
-        Self { entities, heads, offsets, targets, sources, ends, reverse, ones, pieces }
+        let rows = Rows { width: entities, offsets, targets };
+        let together = if options.1.is_cuda() { entities } else { TOGETHER };
+        Self { parts: Part::all(&rows, heads, together), heads, rows, sources, ends, reverse, ones }
     }
 
-    /// Every head's matrix of edge values `[E·H]` times `dense` `[N, D]`: `[N, H, D]`.
-    fn times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
-        let product = sparse::product(&self.offsets, &self.targets, values, dense);
-        product.view([-1, self.heads, dense.size()[1]])
-    }
-
-    /// The same with the transposes.
-    fn transposed_times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
-        self.times(&values.index_select(0, &self.reverse), dense)
-    }
-
-    /// ⟨`left_ih`, `right_j`⟩ of every edge, for `left` `[N, H, D]` and `right` `[N, D]`: `[E·H]`.
-    fn dots(&self, left: &Tensor, right: &Tensor) -> Tensor {
-        let zeros = Tensor::zeros([self.targets.size()[0]], (right.kind(), right.device()));
-        let left = left.flatten(0, 1);
-        let (rows, left) = match &self.pieces {
-            Some(Pieces { offsets, rows }) => (offsets, left.index_select(0, rows)),
-            None => (&self.offsets, left),
-        };
-        self.matrix(rows, &zeros).sparse_sampled_addmm(&left, &right.tr()).values()
+    /// What `of` makes of each part, `[n, D]`, as one tensor of the shape of `like`, `[N, D]`.
+    fn each(&self, like: &Tensor, mut of: impl FnMut(&Part) -> Tensor) -> Tensor {
+        if let [all] = &self.parts[..] {
+            return of(all);
+        }
+        let whole = like.empty_like();
+        for part in &self.parts {
+            part.of(&whole).copy_(&of(part));
+        }
+        whole
     }
 
     /// Sums edge values over each row: `[E·H]` → `[N·H]`.
     fn row_sums(&self, values: &Tensor) -> Tensor {
-        self.matrix(&self.offsets, values).mm(&self.ones).squeeze_dim(1)
+        self.rows.matrix(values).mm(&self.ones).squeeze_dim(1)
     }
 
     fn row_maxima(&self, values: &Tensor) -> Tensor {
-        let offsets = Some(&self.offsets);
+        let offsets = Some(&self.rows.offsets);
         Tensor::segment_reduce(values, "max", None, None, offsets, 0, true, f64::NEG_INFINITY)
     }
 
-    /// Edge values `[E·H]` as a matrix `[R, N]` of rows that begin at `offsets` `[R + 1]`.
-    fn matrix(&self, offsets: &Tensor, values: &Tensor) -> Tensor {
-        sparse::matrix(offsets, &self.targets, values, self.entities)
+    /// Edge values `[E·H]` as those of the reverse edges.
+    fn reversed(&self, values: &Tensor) -> Tensor {
+        values.index_select(0, &self.reverse)
+    }
+}
+
+impl Part {
+    /// Of the rows of every entity, each with one for every head, parts of `together` entities.
+    fn all(Rows { width, offsets, targets }: &Rows, heads: i64, together: i64) -> Vec<Self> {
+        let part = |first: usize| {
+            let first = first as i64;
+            let count = together.min(width - first);
+            let offsets = offsets.narrow(0, first * heads, count * heads + 1);
+            let [start, end] = [0, -1].map(|at| offsets.int64_value(&[at]));
+            let rows = Rows { width: *width, offsets: offsets - start, targets: targets.narrow(0, start, end - start) };
+            let pieces = rows.offsets.device().is_cuda().then(|| Pieces::new(&rows.offsets, PIECE));
+            Self { entities: [first, count], edges: [start, end - start], rows, pieces }
+        };
+        (0..*width as usize).step_by(together as usize).map(part).collect()
+    }
+
+    /// Its entities' part of `[N, …]`.
+    fn of(&self, entities: &Tensor) -> Tensor {
+        entities.narrow(0, self.entities[0], self.entities[1])
+    }
+
+    /// Every head's matrix of edge values, of all edges `[E·H]`, times `dense` `[N, D]`: `[n, H, D]`.
+    fn times(&self, values: &Tensor, dense: &Tensor) -> Tensor {
+        let values = values.narrow(0, self.edges[0], self.edges[1]);
+        let product = sparse::product(&self.rows.offsets, &self.rows.targets, &values, dense);
+        product.view([self.entities[1], -1, dense.size()[1]])
+    }
+
+    /// ⟨`left_ih`, `right_j`⟩ of every edge, for `left` `[n, H, D]` and `right` `[N, D]`: `[e]`.
+    fn dots(&self, left: &Tensor, right: &Tensor) -> Tensor {
+        let zeros = Tensor::zeros([self.edges[1]], (right.kind(), right.device()));
+        let (left, Rows { width, targets, .. }) = (left.flatten(0, 1), &self.rows);
+        let (offsets, left) = match &self.pieces {
+            Some(Pieces { offsets, rows }) => (offsets, left.index_select(0, rows)),
+            None => (&self.rows.offsets, left),
+        };
+        sparse::matrix(offsets, targets, &zeros, *width).sparse_sampled_addmm(&left, &right.tr()).values()
     }
 }
 
@@ -146,8 +205,6 @@ struct LayerState {
     attention: Tensor,
     /// `[E·H]`, 1 where the logit's argument is positive, else the slope.
     slope: Tensor,
-    /// `[N, H, D]`, attention · input.
-    mixed: Tensor,
 }
 
 /// What a forward pass leaves for the backward pass, layer by layer.
@@ -196,10 +253,11 @@ impl GraphEncoder {
             let mut input = self.embedding.detach();
             for layer in 0..self.config.layers {
                 let state = self.attend(layer, input, pattern);
-                input = mean(&state.mixed, &self.weights[layer]);
-                if layer + 1 < self.config.layers {
-                    input = input.elu_();
-                }
+                let activated = layer + 1 < self.config.layers;
+                input = pattern.each(&state.input, |part| {
+                    let mut output = mean(&part.times(&state.attention, &state.input), &self.weights[layer]);
+                    if activated { output.elu_() } else { output }
+                });
                 layers.push(state);
             }
             (input, GraphState(layers))
@@ -216,8 +274,7 @@ impl GraphEncoder {
         let shifted = &logits - pattern.row_maxima(&logits).index_select(0, &pattern.sources);
         let weights = shifted.exp();
         let attention = &weights / pattern.row_sums(&weights).index_select(0, &pattern.sources);
-        let mixed = pattern.times(&attention, &input);
-        LayerState { input, attention, slope, mixed }
+        LayerState { input, attention, slope }
     }
 
     /// The source halves of the heads' attention vectors times their diagonal weights, then the target halves: `[2·H, D]`.
@@ -243,39 +300,45 @@ impl GraphEncoder {
     /// Gradient of a layer's input, given that of its output before the activation, `[N, D]` both.
     fn layer_backward(&self, layer: usize, gradient: &Tensor, state: &LayerState, pattern: &Pattern) -> Tensor {
         let (weights, attentions) = (&self.weights[layer], &self.attentions[layer]);
-        let (mixed, ends) = state.backward(gradient, weights, pattern);
+        let share = weights / self.config.heads as f64;
+        let reversed = pattern.reversed(&state.attention);
+        let (mut of_weights, mut of_reversed) = (weights.zeros_like(), Vec::new());
+        // Every edge has its reverse, so each entity can ask its neighbours for their gradients: what reaches its input, and what its
+        // input is to their attention, both of the same rows.
+        let mut of_input = pattern.each(gradient, |part| {
+            let input = part.of(&state.input).unsqueeze(1);
+            let of_heads = part.times(&reversed, gradient);
+            of_weights += (&of_heads * &input).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
+            of_reversed.push(part.dots(&(input * &share), gradient));
+            // A head's weight is the same for all entities: it can wait until the neighbours are added up.
+            mean(&of_heads, weights)
+        });
+        let ends = state.ends(&pattern.reversed(&(reversed * Tensor::cat(&of_reversed, 0))), pattern);
         let of_projections = ends.tr().mm(&state.input).split(self.config.heads, 0);
-        let of_weights = of_projections.iter().zip(halves(attentions)).fold(mixed, |sum, (of, half)| sum + of * half);
+        let of_weights = of_weights / self.config.heads as f64;
+        let of_weights =
+            of_projections.iter().zip(halves(attentions)).fold(of_weights, |sum, (of, half)| sum + of * half);
         accumulate(weights, 0, &of_weights);
         let of_attentions: Vec<Tensor> = of_projections.iter().map(|of| of * weights).collect();
         accumulate(attentions, 0, &Tensor::cat(&of_attentions, 1));
-        // A head's weight is the same for all entities: it can wait until the neighbours are added up.
-        mean(&pattern.transposed_times(&state.attention, gradient), weights).addmm_(&ends, &self.projections(layer))
+        of_input.addmm_(&ends, &self.projections(layer))
     }
 }
 
 impl LayerState {
-    /// Given the `gradient` `[N, D]` of the layer's output and the `weights` `[H, D]` of its heads: the part of the weights'
-    /// gradient that comes straight from the output, and that of the numbers in the logits' arguments, `[N, 2·H]`, the edges'
-    /// sources first.
-    fn backward(&self, gradient: &Tensor, weights: &Tensor, pattern: &Pattern) -> (Tensor, Tensor) {
-        let heads = weights.size()[0];
-        let weights = weights / heads as f64;
-        let of_mixed = gradient.unsqueeze(1) * &self.mixed;
-        let of_weights = of_mixed.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float) / heads as f64;
-        // Σ_j attention_ij ⟨pulled_i, input_j⟩ needs no edges: it is ⟨pulled_i, mixed_i⟩.
-        let expected = of_mixed.transpose(0, 1).bmm(&weights.unsqueeze(2)).squeeze_dim(2).tr().reshape([-1]);
-        drop(of_mixed);
-        let of_attention = pattern.dots(&(gradient.unsqueeze(1) * weights), &self.input);
-        let of_logits = &self.attention * (of_attention - expected.index_select(0, &pattern.sources));
+    /// Given each edge's attention times its gradient, `[E·H]`: the gradient of the numbers in the logits' arguments, `[N, 2·H]`, the
+    /// edges' sources first.
+    fn ends(&self, weighted: &Tensor, pattern: &Pattern) -> Tensor {
+        let expected = pattern.row_sums(weighted).index_select(0, &pattern.sources);
+        let of_logits = weighted - &self.attention * expected;
         // Each edge's logit is −slope·(s_i + t_j): collect its gradient at both ends.
         let argument = -(of_logits * &self.slope);
-        let reversed = argument.index_select(0, &pattern.reverse);
-        (of_weights, Tensor::cat(&[argument, reversed].map(|of| pattern.row_sums(&of).view([-1, heads])), 1))
+        let reversed = pattern.reversed(&argument);
+        Tensor::cat(&[argument, reversed].map(|of| pattern.row_sums(&of).view([-1, pattern.heads])), 1)
     }
 }
 
-/// Mean over the heads of `[N, H, D]` times their weights `[H, D]`: `[N, D]`.
+/// Mean over the heads of `[n, H, D]` times their weights `[H, D]`: `[n, D]`.
 fn mean(heads: &Tensor, weights: &Tensor) -> Tensor {
     let weights = weights / weights.size()[0] as f64;
     let mut heads = heads.unbind(1).into_iter().zip(weights.unbind(0));
@@ -330,25 +393,40 @@ mod tests {
 
     #[test]
     fn golden_graph_encoder() {
-        golden(|_| None);
+        golden(|pattern| {
+            assert_eq!(pattern.parts.len(), 1);
+            pattern
+        });
+    }
+
+    #[test]
+    fn golden_graph_encoder_part_by_part() {
+        golden(|pattern| {
+            let parts = Part::all(&pattern.rows, pattern.heads, 7);
+            assert!(parts.len() > 2 && pattern.rows.width % 7 > 0, "the last part is a smaller one");
+            Pattern { parts, ..pattern }
+        });
     }
 
     #[test]
     fn golden_graph_encoder_with_rows_in_pieces() {
-        golden(|offsets| {
-            let pieces = Pieces::new(offsets, 2);
-            assert!(
-                pieces.rows.size()[0] > offsets.size()[0]
-                    && pieces.offsets.diff::<Tensor>(1, 0, None, None).max() == Tensor::from(2_i64)
-            );
-            Some(pieces)
+        golden(|mut pattern| {
+            for part in &mut pattern.parts {
+                let pieces = Pieces::new(&part.rows.offsets, 2);
+                assert!(
+                    pieces.rows.size()[0] > part.rows.offsets.size()[0]
+                        && pieces.offsets.diff::<Tensor>(1, 0, None, None).max() == Tensor::from(2_i64)
+                );
+                part.pieces = Some(pieces);
+            }
+            pattern
         });
     }
 
-    fn golden(pieces: impl Fn(&Tensor) -> Option<Pieces>) {
+    fn golden(divided: impl Fn(Pattern) -> Pattern) {
         let figures = Figures::read("gat");
         let (encoder, parameters, pattern) = recorded(&figures);
-        let pattern = Pattern { pieces: pieces(&pattern.offsets), ..pattern };
+        let pattern = divided(pattern);
         let (output, state) = encoder.forward(&pattern);
         figures.assert_value("output", &output);
         encoder.backward(&figures.get("cotangent"), &state, &pattern);
