@@ -16,6 +16,7 @@ use tch::{Device, Kind, Tensor};
 use super::pictures::{self, PictureError, Pictures};
 use super::pixels::{self, PixelError};
 use super::vgg::{Layer, Vgg, VggError};
+use crate::device::keep_freed_memory;
 use crate::plm::weights::Weights;
 
 /// Files that are named one by one; beyond these they are only counted.
@@ -162,8 +163,32 @@ struct Column {
     failed: usize,
 }
 
-/// One batch of decoded images, or why each of them could not be.
-type Decoded = Vec<Result<Vec<f32>, PixelError>>;
+/// One batch of images.
+struct Decoded<'a> {
+    /// Entities and files of those that could be decoded.
+    good: Vec<&'a (u32, PathBuf)>,
+    /// Their pixels, one after another.
+    floats: Vec<f32>,
+    /// The others, and why.
+    damaged: Vec<(&'a Path, PixelError)>,
+}
+
+impl<'a> Decoded<'a> {
+    fn of(files: &'a [(u32, PathBuf)]) -> Self {
+        let read: Vec<_> = files.par_iter().map(|(_, path)| pixels::read(path)).collect();
+        let mut decoded = Self { good: Vec::new(), floats: Vec::new(), damaged: Vec::new() };
+        for (file, pixels) in files.iter().zip(read) {
+            match pixels {
+                Ok(pixels) => {
+                    decoded.good.push(file);
+                    decoded.floats.extend(pixels);
+                }
+                Err(error) => decoded.damaged.push((&file.1, error)),
+            }
+        }
+        decoded
+    }
+}
 
 fn run(
     request: &Request,
@@ -174,6 +199,8 @@ fn run(
 ) -> Result<Column, EmbedError> {
     let (files, batch) = (&pictures.files, request.batch.max(1));
     observer.on(Event::Started { task: "embedding images", total: Some(files.len() as u64), unit: Unit::Items });
+    // Every batch needs the same room.
+    keep_freed_memory();
     let (sender, receiver) = sync_channel(1);
     let column = std::thread::scope(|scope| {
         scope.spawn(move || decode(files, batch, &sender, stop));
@@ -184,9 +211,14 @@ fn run(
 }
 
 /// Decodes batch after batch, one ahead of the network; ends when nobody listens any more.
-fn decode(files: &[(u32, PathBuf)], batch: usize, sender: &SyncSender<Decoded>, stop: &(dyn Fn() -> bool + Sync)) {
+fn decode<'a>(
+    files: &'a [(u32, PathBuf)],
+    batch: usize,
+    sender: &SyncSender<Decoded<'a>>,
+    stop: &(dyn Fn() -> bool + Sync),
+) {
     for part in files.chunks(batch) {
-        let decoded = part.par_iter().map(|(_, path)| pixels::read(path)).collect();
+        let decoded = Decoded::of(part);
         if stop() || sender.send(decoded).is_err() {
             return;
         }
@@ -205,7 +237,7 @@ fn collect(
     for part in files.chunks(request.batch.max(1)) {
         let decoded = if stop() { None } else { receiver.recv().ok() };
         let decoded = decoded.ok_or(EmbedError::Interrupted { done, of: files.len() })?;
-        column.add(request, vgg, part, decoded, observer)?;
+        column.add(request, vgg, decoded, observer)?;
         done += part.len();
         observer.on(Event::Advanced(part.len() as u64));
     }
@@ -217,19 +249,11 @@ impl Column {
         &mut self,
         request: &Request,
         vgg: &Vgg,
-        part: &[(u32, PathBuf)],
-        decoded: Decoded,
+        Decoded { good, floats, damaged }: Decoded,
         observer: &dyn Observer,
     ) -> Result<(), EmbedError> {
-        let (mut good, mut floats) = (Vec::new(), Vec::new());
-        for ((id, path), pixels) in part.iter().zip(decoded) {
-            match pixels {
-                Ok(pixels) => {
-                    good.push((*id, path));
-                    floats.extend(pixels);
-                }
-                Err(error) => self.note(path, &error, observer),
-            }
+        for (path, error) in damaged {
+            self.note(path, &error, observer);
         }
         if good.is_empty() {
             return Ok(());
