@@ -10,182 +10,28 @@
 //! All files of a repository are of one commit: the one that the cache holds for the revision, otherwise the one that the
 //! Hub names when it is first asked.
 //!
-//! The one file that knows `hf-hub`, which itself reads neither `HF_TOKEN`, `HF_HUB_CACHE` nor `HF_HUB_OFFLINE` and
+//! The one place that knows `hf-hub`, which itself reads neither `HF_TOKEN`, `HF_HUB_CACHE` nor `HF_HUB_OFFLINE` and
 //! checks no hash.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use data_process::event::{Event, Observer};
-use data_process::fault::{Fault, Kind};
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
+mod cache;
 mod download;
+mod error;
 #[cfg(test)]
 mod loopback;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use error::HubError;
 pub use settings::Hub;
-
-/// Why a file of a model is not to be had.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// A path that is no folder.
-    #[error("there is no {0}; name a folder with a model, or a repository of the Hub such as bert-base-uncased")]
-    NoFolder(String),
-    /// A name that no repository can have.
-    #[error("{0:?} is neither a folder nor a name a repository can have (\"name\" or \"owner/name\")")]
-    Name(String),
-    /// The folder lacks a file.
-    #[error("the folder {folder} has no {file}; is it the folder of a pretrained model?")]
-    NotInFolder {
-        /// The folder.
-        folder: PathBuf,
-        /// The file.
-        file: String,
-    },
-    /// The repository lacks a file.
-    #[error("the repository {name} (revision {revision}) has no {file}")]
-    NotInRepository {
-        /// The repository.
-        name: String,
-        /// The revision.
-        revision: String,
-        /// The file.
-        file: String,
-    },
-    /// There is no such repository, or no such revision of it.
-    #[error("the Hub at {endpoint} has no {name} with a revision {revision}; check the name and --revision")]
-    NotFound {
-        /// Where it was asked for.
-        endpoint: String,
-        /// The repository.
-        name: String,
-        /// The revision.
-        revision: String,
-    },
-    /// The repository wants a token, or another one.
-    #[error(
-        "the Hub refuses {name} (HTTP {status}): it does not exist, is private, or its licence must be accepted on its \
-         page; then set HF_TOKEN to a token that may read it{}", if *.token { " (the one given may not)" } else { "" }
-    )]
-    Refused {
-        /// The repository.
-        name: String,
-        /// 401 or 403.
-        status: u16,
-        /// Whether a token was sent.
-        token: bool,
-    },
-    /// The Hub answers with an error.
-    #[error("the Hub at {endpoint} answers {name}/{file} with HTTP {status}; try again later")]
-    Server {
-        /// Where it was asked for.
-        endpoint: String,
-        /// The repository.
-        name: String,
-        /// The file.
-        file: String,
-        /// The status.
-        status: u16,
-    },
-    /// The Hub cannot be reached.
-    #[error(
-        "cannot reach the Hub at {endpoint} for {name}/{file}: {reason}; without a network, fetch the model elsewhere \
-         (`hf download {name}`) and name its folder instead"
-    )]
-    Unreachable {
-        /// Where it was asked for.
-        endpoint: String,
-        /// The repository.
-        name: String,
-        /// The file.
-        file: String,
-        /// What happened.
-        reason: String,
-    },
-    /// `HF_HUB_OFFLINE` is set and the file is not cached.
-    #[error(
-        "{name}/{file} (revision {revision}) is not in the cache {cache} and HF_HUB_OFFLINE is set; where there is a \
-         network run `hf download {name} --revision {revision}`, or unset HF_HUB_OFFLINE"
-    )]
-    Offline {
-        /// The repository.
-        name: String,
-        /// The revision.
-        revision: String,
-        /// The file.
-        file: String,
-        /// The cache.
-        cache: PathBuf,
-    },
-    /// What arrived is not what the Hub says it is.
-    #[error("{path} arrived damaged (SHA-256 {found} where the Hub says {expected}) and was removed; run again")]
-    Damaged {
-        /// The blob.
-        path: PathBuf,
-        /// Its hash.
-        found: String,
-        /// The hash it should have.
-        expected: String,
-    },
-    /// The cache holds a link to a file that is gone, or a half-written one.
-    #[error("the cached file {path} is damaged ({reason}); remove it and run again")]
-    Cache {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// No space left for the download.
-    #[error("no space left in {cache} for {name}/{file}; free some, or set HF_HOME to a larger disk")]
-    DiskFull {
-        /// The cache.
-        cache: PathBuf,
-        /// The repository.
-        name: String,
-        /// The file.
-        file: String,
-    },
-    /// The cache cannot be written or read.
-    #[error("cannot use the model cache {cache}: {source}; set HF_HOME to a folder that can be written")]
-    Write {
-        /// The cache.
-        cache: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process is fetching the same file.
-    #[error("{0} is locked: another process is fetching the same file; wait for it and run again")]
-    Locked(PathBuf),
-    /// There is no home folder to put a cache in.
-    #[error("no cache folder for models: neither HF_HUB_CACHE, HF_HOME nor HOME is set; set HF_HOME")]
-    NoHome,
-}
-
-impl Fault for HubError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NoFolder(_) | Self::NotInFolder { .. } | Self::Cache { .. } => Kind::Input,
-            Self::Name(_) | Self::NoHome => Kind::Configuration,
-            Self::DiskFull { .. } | Self::Write { .. } => Kind::Output,
-            Self::NotInRepository { .. }
-            | Self::NotFound { .. }
-            | Self::Refused { .. }
-            | Self::Server { .. }
-            | Self::Unreachable { .. }
-            | Self::Offline { .. }
-            | Self::Damaged { .. }
-            | Self::Locked(_) => Kind::Network,
-        }
-    }
-}
 
 /// A name that ends so is meant as a file, not as a repository.
 const WEIGHT_FILES: [&str; 4] = ["safetensors", "bin", "pt", "pth"];
@@ -398,25 +244,6 @@ impl Remote {
         }
     }
 
-    /// What the cache knows of a file.
-    fn in_cache(&self, file: &str) -> Result<Option<Lookup>, HubError> {
-        let Some(commit) = self.commit() else { return Ok(None) };
-        if let Some(path) = self.cached(commit, file)? {
-            return Ok(Some(Lookup::Found(path)));
-        }
-        Ok(self.absence_mark(commit, file).is_file().then_some(Lookup::Absent))
-    }
-
-    fn folder(&self) -> PathBuf {
-        let repo = Repo::model(self.name.clone());
-        self.hub.cache.join(repo.folder_name())
-    }
-
-    /// Where the cache keeps the commit of a revision.
-    fn reference(&self, revision: &str) -> PathBuf {
-        self.folder().join("refs").join(revision)
-    }
-
     /// The commit of all files, once the cache or the Hub has named it.
     fn commit(&self) -> Option<&str> {
         if self.commit.get().is_none() {
@@ -427,13 +254,6 @@ impl Remote {
         self.commit.get().map(String::as_str)
     }
 
-    /// The commit that the cache holds for the revision; a full commit hash stands for itself.
-    fn cached_commit(&self) -> Option<String> {
-        let named = fs::read_to_string(self.reference(&self.revision)).ok().map(|commit| commit.trim().to_owned());
-        let itself = || self.folder().join("snapshots").join(&self.revision).is_dir().then(|| self.revision.clone());
-        named.filter(|commit| !commit.is_empty()).or_else(itself)
-    }
-
     /// What the Hub is asked for: the commit, or, while that is not known, the revision.
     fn wanted(&self) -> &str {
         self.commit().unwrap_or(&self.revision)
@@ -441,36 +261,6 @@ impl Remote {
 
     fn at(&self, revision: &str) -> ApiRepo {
         self.api.repo(Repo::with_revision(self.name.clone(), RepoType::Model, revision.to_owned()))
-    }
-
-    fn cached(&self, commit: &str, file: &str) -> Result<Option<PathBuf>, HubError> {
-        let path = self.folder().join("snapshots").join(commit).join(file);
-        match fs::metadata(&path) {
-            Ok(found) if found.len() == 0 => Err(HubError::Cache { path, reason: "it is empty".to_owned() }),
-            Ok(_) => Ok(Some(path)),
-            Err(_) if path.is_symlink() && self.hub.offline => {
-                Err(HubError::Cache { path, reason: "the blob it links to is gone".to_owned() })
-            }
-            Err(_) => {
-                // A link to a blob that is gone: with a network it is simply fetched again.
-                if path.is_symlink() {
-                    fs::remove_file(&path).map_err(|source| self.cannot_write(source))?;
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Python leaves an empty file where it learnt that a repository lacks one; so do we.
-    fn absence_mark(&self, commit: &str, file: &str) -> PathBuf {
-        self.folder().join(".no_exist").join(commit).join(file)
-    }
-
-    fn remember_absent(&self, file: &str) {
-        let Some(commit) = self.commit() else { return };
-        if let Err(error) = write_below(&self.absence_mark(commit, file), "") {
-            log::debug!("cannot note that {} has no {file}: {error}", self.name);
-        }
     }
 
     /// The files of the commit; the Hub says which one that is where the cache does not.
@@ -485,66 +275,4 @@ impl Remote {
         }
         Ok(self.listing.get_or_init(|| info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()))
     }
-
-    /// As Python does, for branches and tags.
-    fn remember_commit(&self, commit: &str) -> io::Result<()> {
-        if commit == self.revision { Ok(()) } else { write_below(&self.reference(&self.revision), commit) }
-    }
-
-    fn offline(&self, file: &str) -> HubError {
-        HubError::Offline {
-            name: self.name.clone(),
-            revision: self.revision.clone(),
-            file: file.to_owned(),
-            cache: self.hub.cache.clone(),
-        }
-    }
-
-    fn cannot_write(&self, source: io::Error) -> HubError {
-        HubError::Write { cache: self.hub.cache.clone(), source }
-    }
-
-    /// Says in words what hf-hub's error means; `whole` if the repository itself was asked for, not a file of it.
-    fn explain(&self, error: ApiError, file: &str, whole: bool) -> HubError {
-        let (name, file) = (self.name.clone(), file.to_owned());
-        let (endpoint, revision) = (self.hub.endpoint.clone(), self.wanted().to_owned());
-        match error {
-            ApiError::TooManyRetries(last) => self.explain(*last, &file, whole),
-            ApiError::LockAcquisition(path) => HubError::Locked(path),
-            ApiError::IoError(error) => self.explain_io(error, file),
-            ApiError::RequestError(error) => match *error {
-                ureq::Error::StatusCode(404) if whole => HubError::NotFound { endpoint, name, revision },
-                ureq::Error::StatusCode(404) => HubError::NotInRepository { name, revision, file },
-                ureq::Error::StatusCode(status @ (401 | 403)) => {
-                    HubError::Refused { name, status, token: self.hub.token.is_some() }
-                }
-                ureq::Error::StatusCode(status) => HubError::Server { endpoint, name, file, status },
-                other => HubError::Unreachable { endpoint, name, file, reason: other.to_string() },
-            },
-            other => HubError::Unreachable { endpoint, name, file, reason: other.to_string() },
-        }
-    }
-
-    /// An input/output error is the disk's, or, while a body is being read, the network's.
-    fn explain_io(&self, error: io::Error, file: String) -> HubError {
-        let (name, cache) = (self.name.clone(), self.hub.cache.clone());
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => HubError::DiskFull { cache, name, file },
-            io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::NotFound => HubError::Write { cache, source: error },
-            _ => {
-                let endpoint = self.hub.endpoint.clone();
-                HubError::Unreachable { endpoint, name, file, reason: error.to_string() }
-            }
-        }
-    }
-}
-
-/// Writes a small file, and the folders above it.
-fn write_below(path: &Path, text: &str) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(path, text)
 }

@@ -1,9 +1,12 @@
 //! The Hub against a loopback server, and its cache.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use data_process::event::Silent;
+use hf_hub::api::sync::ApiError;
 
 use super::loopback::{COMMIT, LATER, Server, Site};
 use super::*;
