@@ -5,98 +5,27 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use data_process::digest;
-use data_process::event::{Event, Observer};
-use data_process::fault::{Fault, Kind as FaultKind};
+use data_process::event::Observer;
 use data_process::store::Provenance;
-use serde::Deserialize;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use super::cache::text_hash;
-use super::config::{Architecture, ConfigError, ModelConfig, read_json};
-use super::hub::{HubError, Lookup, Repository};
+use super::config::{Architecture, ModelConfig};
+use super::hub::{Lookup, Repository};
 use super::layers::{BuildError, Encoder};
 use super::pooling::Pooling;
 use super::tokenizer::{Tokeniser, TokenizerError};
-use super::weights::{Weights, WeightsError, shards};
+use super::weights::{Weights, shards};
 use super::{albert, batching, bert, chatglm2, hashing, llama, roberta, t5};
 
-/// What can stop a model from being loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedderError {
-    /// A file is not to be had.
-    #[error(transparent)]
-    Hub(#[from] HubError),
-    /// A file that would say how the vectors of tokens become one may be there or not.
-    #[error("{0}; or give both --pooling and --normalize, which that file would decide")]
-    Undecided(HubError),
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The weights.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The tokenizer.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// No weight files.
-    #[error("{0} has no weights: none of model.safetensors, pytorch_model.bin and their .index.json is there")]
-    NoWeights(String),
-    /// A layer that the model does not have.
-    #[error("--layer {asked}: the model has {blocks} layers; give 0 (the embeddings) to {blocks}")]
-    Layer {
-        /// What was asked for.
-        asked: usize,
-        /// How many there are.
-        blocks: usize,
-    },
-    /// More tokens than the model has positions for.
-    #[error("--max-length {asked}: the model has positions for {longest} tokens; give at most {longest}")]
-    Length {
-        /// What was asked for.
-        asked: usize,
-        /// How many there are.
-        longest: usize,
-    },
-    /// A step after the model that is not known.
-    #[error("{path} has a module {module}; only Transformer, Pooling and Normalize are known")]
-    Module {
-        /// `modules.json`.
-        path: PathBuf,
-        /// The module.
-        module: String,
-    },
-    /// A file cannot be hashed.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
+mod error;
+mod layout;
+#[cfg(test)]
+mod tests;
 
-impl Fault for EmbedderError {
-    fn kind(&self) -> FaultKind {
-        match self {
-            Self::Hub(error) | Self::Undecided(error) => error.kind(),
-            Self::Config(error) => error.kind(),
-            Self::Weights(error) => error.kind(),
-            Self::Tokenizer(error) => error.kind(),
-            Self::NoWeights(_) | Self::Read { .. } => FaultKind::Input,
-            Self::Layer { .. } | Self::Length { .. } | Self::Module { .. } => FaultKind::Configuration,
-        }
-    }
-}
-
-impl From<BuildError> for EmbedderError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Config(error) => Self::Config(error),
-            BuildError::Weights(error) => Self::Weights(error),
-        }
-    }
-}
+pub use self::error::EmbedderError;
+use self::layout::Layout;
 
 /// The kind of number a model computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -408,102 +337,3 @@ fn digest_of(files: &[PathBuf]) -> Result<String, EmbedderError> {
         Err(several) => Ok(digest::hex(&text_hash(&several.concat()))),
     }
 }
-
-/// What the files of sentence-transformers and the tokenizer say about how a model is to be used.
-#[derive(Debug, Default)]
-struct Layout {
-    pooling: Option<Pooling>,
-    normalize: bool,
-    /// The length a sentence model was trained for.
-    sentence_length: Option<usize>,
-    /// The length of the tokenizer, where it has one.
-    tokenizer_length: Option<usize>,
-}
-
-/// The longest text by default, where the model itself sets no limit.
-const USUAL_LENGTH: usize = 512;
-
-impl Layout {
-    fn read(model: &Repository, options: &Options, observer: &dyn Observer) -> Result<Self, EmbedderError> {
-        let mut layout = Self::default();
-        if let Some(path) = decided(model.find("modules.json", observer)?, options.normalize.is_some())? {
-            layout.read_modules(path)?;
-        }
-        if let Some(path) = decided(model.find("1_Pooling/config.json", observer)?, options.pooling.is_some())? {
-            layout.pooling = pooling_of(&read_json(&path)?);
-            if layout.pooling.is_none() {
-                let note = format!("{} names no pooling known here; --pooling chooses one", path.display());
-                observer.on(Event::Note(&note));
-            }
-        }
-        match model.find("sentence_bert_config.json", observer)? {
-            Lookup::Found(path) => layout.sentence_length = length_in(&read_json(&path)?, "max_seq_length"),
-            Lookup::Unknown(reason) if options.max_length.is_none() => {
-                observer
-                    .on(Event::Note(&format!("{reason}; until then --max-length chooses the length it would give")));
-            }
-            Lookup::Unknown(_) | Lookup::Absent => {}
-        }
-        if let Some(path) = model.find("tokenizer_config.json", observer)?.found() {
-            layout.tokenizer_length = length_in(&read_json(&path)?, "model_max_length");
-        }
-        Ok(layout)
-    }
-
-    fn read_modules(&mut self, path: PathBuf) -> Result<(), EmbedderError> {
-        #[derive(Deserialize)]
-        struct Module {
-            r#type: String,
-        }
-        for module in read_json::<Vec<Module>>(&path)? {
-            match module.r#type.rsplit('.').next() {
-                Some("Transformer" | "Pooling") => {}
-                Some("Normalize") => self.normalize = true,
-                _ => return Err(EmbedderError::Module { path, module: module.r#type }),
-            }
-        }
-        Ok(())
-    }
-
-    fn max_length(&self, asked: Option<usize>, longest: Option<usize>) -> Result<usize, EmbedderError> {
-        match (asked, longest) {
-            (Some(asked), Some(longest)) if asked > longest => Err(EmbedderError::Length { asked, longest }),
-            (Some(asked), _) => Ok(asked),
-            (None, longest) => {
-                let usual = self.sentence_length.or(self.tokenizer_length).unwrap_or(USUAL_LENGTH);
-                Ok(longest.map_or(usual, |longest| usual.min(longest)))
-            }
-        }
-    }
-}
-
-/// A file that would decide something, unless that is `given`: what would be taken in its stead may be wrong, and nobody
-/// would see it.
-fn decided(file: Lookup, given: bool) -> Result<Option<PathBuf>, EmbedderError> {
-    match file {
-        Lookup::Unknown(reason) if !given => Err(EmbedderError::Undecided(reason)),
-        file => Ok(file.found()),
-    }
-}
-
-/// A length in a JSON object; some tokenizers write 10³⁰ for "none".
-fn length_in(json: &Value, key: &str) -> Option<usize> {
-    let length = json.get(key)?.as_u64()?;
-    (1..1_000_000).contains(&length).then_some(length as usize)
-}
-
-/// Older files set one flag of several, newer ones name the pooling.
-fn pooling_of(json: &Value) -> Option<Pooling> {
-    let flags = [
-        ("pooling_mode_cls_token", "cls", Pooling::Cls),
-        ("pooling_mode_mean_tokens", "mean", Pooling::Mean),
-        ("pooling_mode_lasttoken", "lasttoken", Pooling::Last),
-        ("pooling_mode_max_tokens", "max", Pooling::Max),
-    ];
-    let set = |flag: &str, name: &str| json[flag] == true || json["pooling_mode"] == name;
-    let chosen: Vec<Pooling> = flags.iter().filter(|(flag, name, _)| set(flag, name)).map(|(_, _, p)| *p).collect();
-    <[Pooling; 1]>::try_from(chosen).ok().map(|[only]| only)
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,14 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use data_process::event::Silent;
+use data_process::fault::{Fault, Kind as FaultKind};
 
 use super::*;
-use crate::plm::config::ConfigError;
-use crate::plm::hub::Hub;
+use crate::plm::config::{ConfigError, read_json};
+use crate::plm::hub::{Hub, HubError};
 use crate::plm::parity::{fixture, repository};
 use crate::plm::run::{RunError, vectors_of};
 use crate::plm::sentencepiece::SentencePiece;
 use crate::plm::tokenizer::Tokeniser;
+use crate::plm::weights::WeightsError;
 
 /// A copy of the small BERT, in which files may be spoilt.
 fn model() -> tempfile::TempDir {
