@@ -39,11 +39,6 @@ fn error(path: &Path) -> StoreError {
     Store::open(path).and_then(|store| store.pair()).unwrap_err()
 }
 
-fn with_image(path: &Path) {
-    let (values, about) = (floats(4), provenance());
-    write(path, &small_pair(), &[new_vectors("image", 2, &[0, 5], &values, &about)]).unwrap();
-}
-
 #[test]
 fn a_store_that_is_not_there() {
     let (_folder, path) = temporary();

@@ -2,6 +2,7 @@
 
 mod errors;
 mod footers;
+mod foreign;
 mod hostile;
 mod round_trip;
 mod tools;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pair::{Fact, Graph, GraphPair, Triple};
 
-use super::{NewVectors, Provenance, Store};
+use super::{NewVectors, Provenance, Store, write};
 
 /// A small pair with every kind of irregularity: doubles among the links, entities without anything, names with odd
 /// characters, typed and untyped literals.
@@ -77,6 +78,13 @@ pub(super) fn temporary() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pair.parquet");
     (folder, path)
+}
+
+/// The small pair with vectors three wide for four of its seven entities, whose rows and floats are given back.
+pub(super) fn with_image(path: &Path) -> (Vec<u32>, Vec<f32>) {
+    let (rows, values, about) = (vec![0, 2, 3, 5], floats(4 * 3), provenance());
+    write(path, &small_pair(), &[new_vectors("image", 3, &rows, &values, &about)]).unwrap();
+    (rows, values)
 }
 
 /// The rows and floats of a column, as our reader gives them.
