@@ -3,11 +3,14 @@
 pub mod estimator;
 pub mod experts;
 pub mod features;
+mod floats;
 pub mod fusion;
 pub mod graph_encoder;
 mod humea;
+mod kernel;
 pub mod mixture;
 pub mod parameters;
+mod pattern;
 mod precision;
 pub mod propagation;
 pub mod published;
