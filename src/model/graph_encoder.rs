@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::parameters::Parameters;
-use super::pattern::{AggregationGradients, Pattern};
+use super::pattern::AggregationGradients;
+pub use super::pattern::Pattern;
 use crate::bounds;
 use crate::gradient::accumulate;
 use crate::noise;

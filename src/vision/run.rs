@@ -11,13 +11,14 @@ use data_process::vectors::import::{coverage_json, entities_of, read_indexes};
 use data_process::vectors::{Coverage, Entities, VectorError};
 use rayon::prelude::*;
 use serde_json::json;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use super::pictures::{self, PictureError, Pictures};
 use super::pixels::{self, PixelError};
 use super::vgg::{Layer, Vgg, VggError};
 use crate::device::keep_freed_memory;
 use crate::plm::weights::Weights;
+use crate::transfer::{self, Arriving};
 
 /// Files that are named one by one; beyond these they are only counted.
 const MOST_NOTES: usize = 20;
@@ -190,6 +191,12 @@ impl<'a> Decoded<'a> {
     }
 }
 
+/// A batch that the network has been given.
+struct Underway<'a> {
+    good: Vec<&'a (u32, PathBuf)>,
+    vectors: Arriving,
+}
+
 fn run(
     request: &Request,
     vgg: &Vgg,
@@ -202,7 +209,8 @@ fn run(
     // Every batch needs the same room.
     keep_freed_memory();
     let (sender, receiver) = sync_channel(1);
-    let column = std::thread::scope(|scope| {
+    // The receiver goes with the closure, however that ends: a decoder that waits to send then gives up.
+    let column = std::thread::scope(move |scope| {
         scope.spawn(move || decode(files, batch, &sender, stop));
         collect(request, vgg, files, &receiver, observer, stop)
     })?;
@@ -233,39 +241,42 @@ fn collect(
     observer: &dyn Observer,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Column, EmbedError> {
-    let (mut column, mut done) = (Column::default(), 0);
+    let (mut column, mut done, mut underway) = (Column::default(), 0, None);
     for part in files.chunks(request.batch.max(1)) {
         let decoded = if stop() { None } else { receiver.recv().ok() };
-        let decoded = decoded.ok_or(EmbedError::Interrupted { done, of: files.len() })?;
-        column.add(request, vgg, decoded, observer)?;
+        let Decoded { good, floats, damaged } = decoded.ok_or(EmbedError::Interrupted { done, of: files.len() })?;
+        for (path, error) in damaged {
+            column.note(path, &error, observer);
+        }
+        // A GPU has the next batch before the host waits for the one before.
+        let next = if good.is_empty() {
+            None
+        } else {
+            Some(Underway { vectors: forward(vgg, &floats, good.len(), request)?, good })
+        };
+        if let Some(before) = std::mem::replace(&mut underway, next) {
+            column.add(before)?;
+        }
         done += part.len();
         observer.on(Event::Advanced(part.len() as u64));
     }
+    underway.map_or(Ok(()), |last| column.add(last))?;
     Ok(column)
 }
 
 impl Column {
-    fn add(
-        &mut self,
-        request: &Request,
-        vgg: &Vgg,
-        Decoded { good, floats, damaged }: Decoded,
-        observer: &dyn Observer,
-    ) -> Result<(), EmbedError> {
-        for (path, error) in damaged {
-            self.note(path, &error, observer);
-        }
-        if good.is_empty() {
-            return Ok(());
-        }
-        let vectors = forward(vgg, &floats, good.len(), request)?;
-        self.width = vectors.len() / good.len();
-        let broken = vectors.iter().position(|value| !value.is_finite()).map(|place| place / self.width);
+    fn add(&mut self, Underway { good, vectors }: Underway) -> Result<(), EmbedError> {
+        let vectors = vectors.wait();
+        let width = vectors.size()[1] as usize;
+        let start = self.values.len();
+        self.values.resize(start + good.len() * width, 0.0);
+        vectors.f_copy_data(&mut self.values[start..], good.len() * width).map_err(VggError::from)?;
+        let broken = self.values[start..].iter().position(|value| !value.is_finite()).map(|place| place / width);
         if let Some(at) = broken {
             return Err(EmbedError::NotFinite { path: good[at].1.clone() });
         }
+        self.width = width;
         self.rows.extend(good.iter().map(|(id, _)| *id));
-        self.values.extend(vectors);
         Ok(())
     }
 
@@ -277,15 +288,11 @@ impl Column {
     }
 }
 
-fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Result<Vec<f32>, VggError> {
+fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Result<Arriving, VggError> {
     let side = pixels::SIDE as i64;
     let _no_grad = tch::no_grad_guard();
-    let batch = Tensor::from_slice(floats).f_reshape([images as i64, 3, side, side])?.f_to_device(request.device)?;
-    let vectors = vgg.forward(&batch, request.layer)?.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?;
-    let count = vectors.numel();
-    let mut out = vec![0.0; count];
-    vectors.f_copy_data(&mut out, count)?;
-    Ok(out)
+    let batch = transfer::slice(floats, request.device).f_reshape([images as i64, 3, side, side])?;
+    Ok(Arriving::begin(&vgg.forward(&batch, request.layer)?.f_to_kind(Kind::Float)?))
 }
 
 #[cfg(test)]
@@ -294,6 +301,7 @@ mod tests {
     use data_process::event::{Notes, Silent};
     use data_process::pair::{Graph, GraphPair};
     use data_process::store;
+    use tch::Tensor;
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vision").join(name)
@@ -322,6 +330,17 @@ mod tests {
         network(&request(1)).unwrap()
     }
 
+    /// Weights whose vectors are not finite.
+    fn broken(folder: &Path) -> PathBuf {
+        let tensors = Tensor::read_safetensors(fixture("timm.safetensors")).unwrap();
+        let path = folder.join("broken.safetensors");
+        let nan = tensors
+            .into_iter()
+            .map(|(name, tensor)| if name.ends_with("bias") { (name, tensor * f64::NAN) } else { (name, tensor) });
+        Tensor::write_safetensors(&nan.collect::<Vec<_>>(), &path).unwrap();
+        path
+    }
+
     /// A store with one entity, whose image is the picture.
     fn on_a_store(folder: &Path) -> Request {
         let graph =
@@ -341,12 +360,6 @@ mod tests {
         let good = on_a_store(folder.path());
         let before = std::fs::read(&good.store).unwrap();
         let nowhere = || folder.path().join("nowhere.safetensors");
-        let tensors = Tensor::read_safetensors(fixture("timm.safetensors")).unwrap();
-        let broken = folder.path().join("broken.safetensors");
-        let nan = tensors
-            .into_iter()
-            .map(|(name, tensor)| if name.ends_with("bias") { (name, tensor * f64::NAN) } else { (name, tensor) });
-        Tensor::write_safetensors(&nan.collect::<Vec<_>>(), &broken).unwrap();
         let error = |request: &Request| embed_images(request, &Silent, &|| false).unwrap_err();
         assert!(matches!(error(&Request { store: nowhere(), ..good.clone() }), EmbedError::Store(_)));
         assert!(matches!(error(&Request { folders: vec![nowhere()], ..good.clone() }), EmbedError::Pictures(_)));
@@ -355,7 +368,7 @@ mod tests {
             error(&Request { weights: nowhere(), ..good.clone() }),
             EmbedError::Vgg(VggError::Weights(_))
         ));
-        let not_finite = error(&Request { weights: broken, ..good.clone() });
+        let not_finite = error(&Request { weights: broken(folder.path()), ..good.clone() });
         assert!(matches!(&not_finite, EmbedError::NotFinite { path } if path.ends_with("picture.png")), "{not_finite}");
         assert_eq!(before, std::fs::read(&good.store).unwrap());
         assert_eq!(embed_images(&good, &Silent, &|| false).unwrap().coverage.present, [1, 0]);
@@ -372,6 +385,14 @@ mod tests {
         let difference = column.values.iter().zip(&single.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference < 1e-4 && single.rows == column.rows, "{difference}");
         assert!(column.values.iter().all(|value| *value >= 0.0), "after ReLU");
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_ends_the_decoding_of_what_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request { weights: broken(folder.path()), ..request(1) };
+        let error = run(&request, &network(&request).unwrap(), &pictures(&["picture.png"; 9]), &Silent, &|| false);
+        assert!(matches!(error.unwrap_err(), EmbedError::NotFinite { .. }));
     }
 
     #[test]
