@@ -120,7 +120,7 @@ impl GraphEncoder {
     /// Adds the gradient of the parameters, given `gradient` `[N, D]` of the output, to what they hold already.
     pub fn backward(&self, gradient: &Tensor, state: &GraphState, pattern: &Pattern) {
         no_grad(|| {
-            let mut gradient = gradient.shallow_clone();
+            let mut gradient = gradient.contiguous();
             for (layer, state) in state.0.iter().enumerate().rev() {
                 gradient = self.layer_backward(layer, &gradient, state, pattern);
                 if layer > 0 {
@@ -225,7 +225,8 @@ mod tests {
         let pattern = divided(pattern);
         let (output, state) = encoder.forward(&pattern);
         figures.assert_value("output", &output);
-        encoder.backward(&figures.get("cotangent"), &state, &pattern);
+        // A gradient may lie in memory column by column.
+        encoder.backward(&figures.get("cotangent").tr().contiguous().tr(), &state, &pattern);
         for (name, parameter) in parameters.iter() {
             let recorded = match name.strip_prefix("graph.layer") {
                 Some(rest) => {

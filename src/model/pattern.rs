@@ -10,7 +10,7 @@ use super::sparse;
 /// The pattern, once for each of H heads; constant, and symmetric.
 ///
 /// Every entity has a row for each head, one after another, so that what a head reads of the neighbours is still in the cache when
-/// the next one reads it: the gathers are what an epoch of a large graph waits for.
+/// the next one reads it.
 #[derive(Debug)]
 pub struct Pattern {
     heads: i64,
@@ -122,8 +122,8 @@ impl Pattern {
         }
     }
 
-    /// The way back from the aggregation of `input`, given the `gradient` of its result, `[N, D]` both, and its edges' values `reversed`: as every edge has its
-    /// reverse, each entity can ask its neighbours for their gradients, which serve for all that is wanted.
+    /// The way back from the aggregation of `input`, given the `gradient` of its result, `[N, D]` both, and its edges' values `reversed`:
+    /// as every edge has its reverse, each entity can ask its neighbours for their gradients, which serve for all that is wanted.
     pub(super) fn aggregate_back(
         &self,
         reversed: &Tensor,
