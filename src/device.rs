@@ -112,6 +112,11 @@ pub fn keep_freed_memory() {
     }
 }
 
+/// As many threads as libtorch's operators run on.
+pub fn threads() -> usize {
+    tch::get_num_threads().max(1) as usize
+}
+
 /// Where a GPU computes, keeps what little the host has to do in the thread that asks the GPU for everything else, for the rest of
 /// the process: libtorch's other threads would spin for the next copy of a few numbers.
 pub fn only_ask(device: Device) {
@@ -171,11 +176,13 @@ impl Mark {
         record.is_some_and(|record| unsafe { record(self.0.as_ptr(), std::ptr::null_mut()) } == 0)
     }
 
-    /// Waits until the GPU has done everything before it. Should that have failed, libtorch says so at the next thing it is asked for.
+    /// Waits until the GPU has done everything before it. Should that have failed, libtorch is asked to say so, and panics with its words.
     pub fn wait(&self) {
         if let Some(wait) = runtime::<unsafe extern "C" fn(*mut c_void) -> c_int>(b"cudaEventSynchronize\0") {
             // SAFETY: the handle is of CUDA's and not destroyed yet.
-            unsafe { wait(self.0.as_ptr()) };
+            if unsafe { wait(self.0.as_ptr()) } != 0 {
+                tch::Cuda::synchronize(0);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! for that. Out of pinned memory it takes its turn like any other work, and the host goes on.
 
 use tch::kind::Element;
-use tch::{Device, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use crate::device::Mark;
 
@@ -35,6 +35,15 @@ impl Staged {
 /// What the host holds, on a device.
 pub fn send(tensor: &Tensor, device: Device) -> Tensor {
     Staged::new(tensor, device).send()
+}
+
+/// The same, for a device that may have no room left.
+///
+/// # Errors
+/// If libtorch refuses, usually for want of memory.
+pub fn f_send(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    let tensor = if device.is_cuda() { tensor.f_internal_pin_memory(device)? } else { tensor.shallow_clone() };
+    tensor.f_to_device_(device, tensor.kind(), true, false)
 }
 
 /// Numbers of the host, `[n]`, on a device.

@@ -100,7 +100,7 @@ impl Args {
     fn embedder(&self, bars: &Bars) -> Result<Embedder, Failure> {
         // Asked for first, so that a GPU that is not there is never passed over in silence.
         let device = device::choose(self.device)?;
-        let threads = tch::get_num_threads().max(1) as usize;
+        let threads = crate::device::threads();
         if self.plm == "hashing" {
             self.meant_for_a_model().map_or(Ok(()), |option| Err(NotForHashing(option)))?;
             return Ok(Embedder::hashing(threads));

@@ -13,7 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Entities that a thread takes at a time.
 const TOGETHER: usize = 256;
-/// How many neighbours ahead a row is asked for; one, four and eight took as long or longer.
+/// How many neighbours ahead a row is asked for; one, four and eight took as long, within what the runs spread by.
 const AHEAD: usize = 2;
 
 /// The adjacency of N entities with E edges, the same for each of H heads; it has the reverse of every edge.
@@ -174,8 +174,9 @@ impl WithSimd for Part<'_> {
 struct Back<'a> {
     /// `[N, D]`, what was aggregated on the way there.
     input: &'a [f32],
-    /// `[e·H]`, of the edges of the part: `⟨shares_h ∘ input_i, rows_j⟩`; the number of the first.
+    /// `[e·H]`, of the edges of the part: `⟨shares_h ∘ input_i, rows_j⟩`.
     of_values: &'a mut [f32],
+    /// The number of the first of them among all edges.
     first: usize,
     /// `[H, D]`: the sum over the part of `input_i ∘ Σ_j values_ihj · rows_j`.
     of_shares: &'a mut [f32],
@@ -258,20 +259,21 @@ fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
     last_xs.iter().zip(last_ys).fold(sum, |sum, (x, y)| x.mul_add(*y, sum))
 }
 
-/// Has the processor fetch a row that is read soon.
+/// Has the processor fetch a row that is read soon, where there is a hint for that.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
 fn ask_for(row: &[f32]) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     const LINE: usize = 64 / size_of::<f32>();
     for line in row.chunks(LINE) {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: a hint, which reads nothing; every x86-64 has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
     }
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-fn ask_for(_row: &[f32]) {}
 
 #[cfg(test)]
 mod tests {

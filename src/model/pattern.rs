@@ -6,6 +6,7 @@ use super::features::Adjacency;
 use super::floats::{floats, floats_mut};
 use super::kernel::{Aggregation, Kernel};
 use super::sparse;
+use crate::device::threads;
 
 /// The pattern, once for each of H heads; constant, and symmetric.
 ///
@@ -205,11 +206,6 @@ impl Pieces {
 fn aggregation<'a>(values: &'a Tensor, shares: &'a Tensor, rows: &'a Tensor) -> Aggregation<'a> {
     let [values, shares, rows] = [values, shares, rows].map(floats);
     Aggregation { values, shares, rows }
-}
-
-/// As many as libtorch's operators run on.
-fn threads() -> usize {
-    tch::get_num_threads().max(1) as usize
 }
 
 /// Int64 numbers that are not negative.

@@ -11,7 +11,7 @@ use data_process::vectors::import::{coverage_json, entities_of, read_indexes};
 use data_process::vectors::{Coverage, Entities, VectorError};
 use rayon::prelude::*;
 use serde_json::json;
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use super::pictures::{self, PictureError, Pictures};
 use super::pixels::{self, PixelError};
@@ -291,7 +291,8 @@ impl Column {
 fn forward(vgg: &Vgg, floats: &[f32], images: usize, request: &Request) -> Result<Arriving, VggError> {
     let side = pixels::SIDE as i64;
     let _no_grad = tch::no_grad_guard();
-    let batch = transfer::slice(floats, request.device).f_reshape([images as i64, 3, side, side])?;
+    let batch = Tensor::from_slice(floats).f_reshape([images as i64, 3, side, side])?;
+    let batch = transfer::f_send(&batch, request.device)?;
     Ok(Arriving::begin(&vgg.forward(&batch, request.layer)?.f_to_kind(Kind::Float)?))
 }
 
@@ -301,7 +302,6 @@ mod tests {
     use data_process::event::{Notes, Silent};
     use data_process::pair::{Graph, GraphPair};
     use data_process::store;
-    use tch::Tensor;
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vision").join(name)
